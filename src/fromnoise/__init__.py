@@ -1,0 +1,1 @@
+"""Generative models, understood by how they break: the tested code of the book From Noise."""
