@@ -1,0 +1,54 @@
+# Every verb of the project; `make help` lists them.
+PYTHON ?= python3
+SIZE ?= full
+DEVICE ?= auto
+JOBS ?=
+BIN := .venv/bin
+# mkdocs-material prints a notice about a version of mkdocs that this project does not use.
+export NO_MKDOCS_2_WARNING = 1
+.DEFAULT_GOAL := help
+.PHONY: help install site figures serve check test format bench audit constraints clean
+
+help:  ## list the verbs
+	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
+	  || grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST)
+
+install:
+	@$(PYTHON) scripts/bootstrap.py
+
+site: install  ## build the strict site into site/, after checking that every figure is fresh
+	@$(BIN)/python scripts/build_figures.py check
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "Built. Open site/index.html, or run: make serve"
+
+figures: install  ## train what is stale and draw its figures (SIZE=full|smoke|gpu DEVICE=auto|cpu|cuda JOBS=n)
+	@$(BIN)/python scripts/build_figures.py run --size $(SIZE) --device $(DEVICE) $(if $(JOBS),--jobs $(JOBS))
+
+serve: install  ## the site on this machine, rebuilt as you write
+	@$(BIN)/mkdocs serve --livereload --watch src --watch scripts
+
+check: install  ## format, types, fast tests, strict site, site checker: what CI runs
+	@echo "Format and lint"; $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@echo "Types"; $(BIN)/mypy
+	@echo "Fast tests"; $(BIN)/python -m pytest -q -n auto -m "not slow and not site and not browser"
+	@$(MAKE) --no-print-directory site
+	@$(BIN)/python scripts/check_site.py
+
+test: site  ## the whole suite, with a headless browser where one is found
+	@$(BIN)/python -m pytest -q -n auto
+
+format: install  ## lay out the code and mend what the linter can
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+bench: install  ## measure training and sampling against the aims (minutes)
+	@$(BIN)/python tests/benchmarks/digits.py
+
+audit: site  ## Lighthouse on every kind of page (installs it on first use)
+	@$(BIN)/python scripts/audit/run.py
+
+constraints: install  ## pin the versions that are installed now
+	@(sed -n 1p constraints.txt; $(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check | sed 's/+cpu//') > .constraints.new
+	@mv .constraints.new constraints.txt
+
+clean:  ## remove everything that was made, the environment included
+	@rm -rf site .build .venv node_modules .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

@@ -1,0 +1,92 @@
+"""Make the project's own environment: a virtual environment, its packages, node's packages.
+
+Run by `make` with whatever Python the machine has, so it uses the standard library alone and must
+parse on old Pythons far enough to say that they are too old.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 -- the message is for exactly those
+    sys.exit(
+        "From Noise needs Python 3.11 or newer; this is Python {}.{}. "
+        "Name another with: make PYTHON=python3.12 ...".format(*sys.version_info[:2])  # noqa: UP032
+    )
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+LOG = ROOT / ".build" / "logs" / "bootstrap.log"
+STAMP = VENV / "installed.sha256"
+
+# torch first and by version: a range would let pip take a newer, much larger build.
+TORCH = "torch==2.13.0"
+INPUTS = ("pyproject.toml", "constraints.txt", "package.json", "package-lock.json")
+
+
+def fingerprint() -> str:
+    """Hash of everything that decides what is installed."""
+    digest = hashlib.sha256(TORCH.encode())
+    for name in INPUTS:
+        path = ROOT / name
+        digest.update(name.encode() + (path.read_bytes() if path.exists() else b""))
+    return digest.hexdigest()
+
+
+def step(title: str, command: list[str], hint: str) -> None:
+    """Run one command quietly; on failure say in one sentence what to do, and where the log is."""
+    start = time.monotonic()
+    print(f"  {title} ...", end="", flush=True)
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    with LOG.open("a") as log:
+        log.write(f"\n$ {' '.join(command)}\n")
+        log.flush()
+        try:
+            status = subprocess.call(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        except OSError as error:
+            log.write(f"{error}\n")
+            status = 1
+    if status != 0:
+        print(" failed")
+        sys.exit(f"Could not finish: {title}. {hint} The whole output is in {LOG}.")
+    print(f" {time.monotonic() - start:.0f} s")
+
+
+def main() -> None:
+    """Install what is missing or out of date; do nothing, quickly, when all is there."""
+    if STAMP.exists() and STAMP.read_text() == fingerprint():
+        return
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    LOG.write_text("")
+    print("Setting up .venv (once; a few minutes, most of it PyTorch)")
+    python = str(BIN / "python")
+    if not (BIN / "python").exists():
+        shutil.rmtree(VENV, ignore_errors=True)
+        step(
+            "virtual environment",
+            [sys.executable, "-m", "venv", str(VENV)],
+            "Is the venv module there (on Debian: the package python3-venv)?",
+        )
+    network = "Is there a network, or a package mirror set for pip?"
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt"]
+    step("PyTorch", [*pip, TORCH], network)
+    step("Python packages", [*pip, "-e", ".[site,test,dev]"], network)
+    if (ROOT / "package.json").exists():
+        step(
+            "fonts and math renderer",
+            [str(BIN / "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            "Is there a network, or a package mirror set for npm?",
+        )
+    STAMP.write_text(fingerprint())
+
+
+if __name__ == "__main__":
+    main()
