@@ -10,8 +10,7 @@ export NO_MKDOCS_2_WARNING = 1
 .PHONY: help install site figures serve check test format bench audit constraints clean
 
 help:  ## list the verbs
-	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
-	  || grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install:
 	@$(PYTHON) scripts/bootstrap.py

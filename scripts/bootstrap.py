@@ -9,7 +9,7 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036 -- the message is for exactly those
     sys.exit(
         "From Noise needs Python 3.11 or newer; this is Python {}.{}. "
-        "Name another with: make PYTHON=python3.12 ...".format(*sys.version_info[:2])  # noqa: UP032
+        "Name another with: make PYTHON=python3.12 ...".format(*sys.version_info[:2])
     )
 
 import hashlib
@@ -25,18 +25,24 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 LOG = ROOT / ".build" / "logs" / "bootstrap.log"
 STAMP = VENV / "installed.sha256"
 
-# torch first and by version: a range would let pip take a newer, much larger build.
-TORCH = "torch==2.13.0"
 INPUTS = ("pyproject.toml", "constraints.txt", "package.json", "package-lock.json")
 
 
 def fingerprint() -> str:
     """Hash of everything that decides what is installed."""
-    digest = hashlib.sha256(TORCH.encode())
+    digest = hashlib.sha256()
     for name in INPUTS:
         path = ROOT / name
         digest.update(name.encode() + (path.read_bytes() if path.exists() else b""))
     return digest.hexdigest()
+
+
+def pinned(package: str) -> str:
+    """The line of constraints.txt that pins this package."""
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line.startswith(f"{package}=="):
+            return line
+    sys.exit(f"constraints.txt pins no version of {package}.")
 
 
 def step(title: str, command: list[str], hint: str) -> None:
@@ -77,7 +83,8 @@ def main() -> None:
         )
     network = "Is there a network, or a package mirror set for pip?"
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt"]
-    step("PyTorch", [*pip, TORCH], network)
+    # torch first and by version: a range would let pip take a newer, much larger build.
+    step("PyTorch", [*pip, pinned("torch")], network)
     step("Python packages", [*pip, "-e", ".[site,test,dev]"], network)
     if (ROOT / "package.json").exists():
         step(
