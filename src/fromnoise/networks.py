@@ -1,0 +1,393 @@
+r"""Small networks that take a noisy input, its time and perhaps a class: $f_\theta(x_t, t, c)$.
+
+All share one face, `network(x_t, t, label=None)`, and return a tensor shaped like `x_t`. What the
+output means (clean data, noise, velocity) is the business of `fromnoise.targets`. The label
+`n_classes` is the null condition: "no class given". Weights are drawn from `seed` alone; the global
+random state is left as it was. The last layer starts at zero, so an untrained network answers 0.
+Switches remove a part without changing the number of parameters or their initial values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+TimeFeature = Callable[[Tensor], Tensor]
+"""What the network is told about the time: a number of order 1 for each t, such as t itself."""
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run the body with the CPU's global random state set from `seed`, then put it back."""
+    state = torch.get_rng_state()
+    try:
+        # Not torch.manual_seed: that would reseed the accelerators as well.
+        torch.default_generator.manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def n_parameters(network: nn.Module) -> int:
+    """Number of trained parameters of `network`."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def _zeroed(layer: Layer) -> Layer:
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+# --8<-- [start:sinusoids]
+def sinusoids(
+    u: Float[Tensor, " batch"], n_features: int, max_frequency: float = 32.0
+) -> Float[Tensor, "batch features"]:
+    r"""Waves of many lengths: $\cos 2\pi f_i u$ and $\sin 2\pi f_i u$, $f_i$ geometric from 1/8.
+
+    Args:
+        u: One number of order 1 per batch element.
+        n_features: Even number of features, half of them cosines.
+        max_frequency: Highest frequency, in periods per unit of `u`.
+
+    Raises:
+        ValueError: `n_features` is odd or smaller than 4.
+    """
+    if n_features < 4 or n_features % 2:
+        raise ValueError(f"n_features must be even and at least 4, got {n_features}")
+    # The lowest wave does not repeat within [-2, 2]: no two times look alike.
+    low, high = math.log(1 / 8), math.log(max_frequency)
+    frequencies = torch.exp(torch.linspace(low, high, n_features // 2, device=u.device))
+    angles = 2 * math.pi * u[:, None].to(torch.float32) * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+# --8<-- [end:sinusoids]
+
+
+class Condition(nn.Module):
+    """Turns the time and the class into one vector per batch element."""
+
+    def __init__(
+        self,
+        width: int,
+        n_classes: int | None,
+        time_embedding: bool,
+        time_feature: TimeFeature | None,
+    ) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        self.time_embedding = time_embedding
+        self.time_feature = time_feature
+        self.n_features = 32
+        self.time = nn.Sequential(
+            nn.Linear(self.n_features, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.label = None if n_classes is None else nn.Embedding(n_classes + 1, width)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return next(self.time.parameters()).dtype
+
+    def forward(
+        self, t: Float[Tensor, " batch"], label: Int[Tensor, " batch"] | None
+    ) -> Float[Tensor, "batch width"]:
+        """The condition vector; without a label the null class stands in.
+
+        Raises:
+            ValueError: A label is given to a network without classes, or lies out of range.
+        """
+        if not self.time_embedding:
+            u = torch.zeros_like(t)  # every time looks like every other; the weights stay
+        else:
+            u = t if self.time_feature is None else self.time_feature(t)
+        condition = self.time(sinusoids(u, self.n_features).to(self.dtype))
+        if self.n_classes is None or self.label is None:
+            if label is not None:
+                raise ValueError("this network has no classes: build it with n_classes to label")
+            return condition
+        if label is None:
+            label = torch.full(t.shape, self.n_classes, device=t.device)
+        elif label.numel() and not 0 <= int(label.min()) <= int(label.max()) <= self.n_classes:
+            found = f"{int(label.min())}..{int(label.max())}"
+            raise ValueError(f"labels must lie in 0..{self.n_classes} (null), got {found}")
+        return condition + self.label(label)
+
+
+class MLP(nn.Module):
+    """Residual multilayer perceptron for flat data, such as points in the plane."""
+
+    def __init__(
+        self,
+        n_dims: int,
+        width: int = 64,
+        n_blocks: int = 3,
+        n_classes: int | None = None,
+        *,
+        dropout: float = 0.0,
+        time_embedding: bool = True,
+        time_feature: TimeFeature | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.n_dims = n_dims
+        with seeded(seed):
+            self.condition = Condition(width, n_classes, time_embedding, time_feature)
+            self.first = nn.Linear(n_dims, width)
+            self.shifts = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
+            self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
+            self.dropout = nn.Dropout(dropout)
+            self.last = _zeroed(nn.Linear(width, n_dims))
+
+    def forward(
+        self,
+        x_t: Float[Tensor, "batch n_dims"],
+        t: Float[Tensor, " batch"],
+        label: Int[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "batch n_dims"]:
+        """One output per entry of `x_t`."""
+        condition = F.silu(self.condition(t, label))
+        hidden = self.first(x_t)
+        for shift, layer in zip(self.shifts, self.layers, strict=True):
+            hidden = hidden + layer(self.dropout(F.silu(hidden + shift(condition))))
+        return self.last(F.silu(hidden))
+
+
+# --8<-- [start:ResBlock]
+class ResBlock(nn.Module):
+    """Two convolutions around a shortcut; the condition scales and shifts what lies between."""
+
+    def __init__(self, n_in: int, n_out: int, n_condition: int, dropout: float) -> None:
+        super().__init__()
+        self.norm_in = nn.GroupNorm(_n_groups(n_in), n_in)
+        self.conv_in = nn.Conv2d(n_in, n_out, 3, padding=1)
+        self.modulation = nn.Linear(n_condition, 2 * n_out)
+        self.norm_out = nn.GroupNorm(_n_groups(n_out), n_out)
+        self.dropout = nn.Dropout(dropout)
+        # Zero: at the start each block only passes its input on.
+        self.conv_out = _zeroed(nn.Conv2d(n_out, n_out, 3, padding=1))
+        self.shortcut = nn.Identity() if n_in == n_out else nn.Conv2d(n_in, n_out, 1)
+
+    def forward(
+        self, h: Float[Tensor, "batch n_in height width"], condition: Float[Tensor, "batch n_cond"]
+    ) -> Float[Tensor, "batch n_out height width"]:
+        """Input plus what the block adds to it."""
+        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
+        inner = self.norm_out(self.conv_in(F.silu(self.norm_in(h))))
+        inner = F.silu(inner * (1 + scale) + shift)
+        return self.shortcut(h) + self.conv_out(self.dropout(inner))
+
+
+# --8<-- [end:ResBlock]
+
+
+def _n_groups(channels: int) -> int:
+    return max(g for g in (8, 4, 2, 1) if channels % g == 0)
+
+
+class Attention(nn.Module):
+    """Every position of a small image looks at every other."""
+
+    def __init__(self, channels: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm = nn.GroupNorm(_n_groups(channels), channels)
+        self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.to_out = _zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(
+        self, h: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Input plus what it gathered."""
+        batch, channels, height, width = h.shape
+        shape = (batch, 3, self.n_heads, channels // self.n_heads, height * width)
+        q, k, v = self.to_qkv(self.norm(h)).reshape(shape).transpose(-1, -2).unbind(1)
+        gathered = F.scaled_dot_product_attention(q, k, v)
+        return h + self.to_out(gathered.transpose(-1, -2).reshape(batch, channels, height, width))
+
+
+# --8<-- [start:UNet]
+class UNet(nn.Module):
+    """Down to coarse features, back up to pixels, with skip connections across each level."""
+
+    def __init__(
+        self,
+        image_size: int = 8,
+        channels: int = 32,
+        n_classes: int | None = None,
+        *,
+        image_channels: int = 1,
+        multipliers: tuple[int, ...] = (1, 2),
+        n_blocks: int = 1,
+        n_heads: int = 4,
+        dropout: float = 0.0,
+        skip_connections: bool = True,
+        time_embedding: bool = True,
+        time_feature: TimeFeature | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if image_size % 2 ** (len(multipliers) - 1):
+            raise ValueError(f"{len(multipliers)} levels cannot halve image_size {image_size}")
+        self.image_size, self.image_channels = image_size, image_channels
+        self.skip_connections = skip_connections
+        widths = [channels * m for m in multipliers]
+        n_condition = 4 * channels
+
+        def block(n_in: int, n_out: int) -> ResBlock:
+            return ResBlock(n_in, n_out, n_condition, dropout)
+
+        with seeded(seed):
+            self.condition = Condition(n_condition, n_classes, time_embedding, time_feature)
+            self.first = nn.Conv2d(image_channels, channels, 3, padding=1)
+            self.down, self.up = nn.ModuleList(), nn.ModuleList()
+            self.downsample, self.upsample = nn.ModuleList(), nn.ModuleList()
+            before = channels
+            for level, width in enumerate(widths):
+                blocks = [block(before, width)] + [block(width, width) for _ in range(n_blocks - 1)]
+                self.down.append(nn.ModuleList(blocks))
+                self.up.append(nn.ModuleList(block(2 * width, width) for _ in range(n_blocks)))
+                if level < len(widths) - 1:
+                    self.downsample.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                    self.upsample.append(nn.Conv2d(widths[level + 1], width, 3, padding=1))
+                before = width
+            self.middle_in = block(before, before)
+            self.attention = Attention(before, n_heads)
+            self.middle_out = block(before, before)
+            self.norm = nn.GroupNorm(_n_groups(channels), channels)
+            self.last = _zeroed(nn.Conv2d(widths[0], image_channels, 3, padding=1))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @staticmethod
+    def _blocks(levels: nn.ModuleList, level: int) -> list[nn.Module]:
+        blocks = levels[level]
+        assert isinstance(blocks, nn.ModuleList)
+        return list(blocks)
+
+    def forward(
+        self,
+        x_t: Float[Tensor, "batch channels height width"],
+        t: Float[Tensor, " batch"],
+        label: Int[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "batch channels height width"]:
+        """One output per pixel of `x_t`."""
+        condition = F.silu(self.condition(t, label))
+        h = self.first(x_t.contiguous(memory_format=torch.channels_last))
+        skips = []
+        for level in range(len(self.down)):
+            for block in self._blocks(self.down, level):
+                h = block(h, condition)
+                skips.append(h)
+            if level < len(self.downsample):
+                h = self.downsample[level](h)
+
+        h = self.middle_out(self.attention(self.middle_in(h, condition)), condition)
+
+        for level in reversed(range(len(self.up))):
+            for block in self._blocks(self.up, level):
+                skip = skips.pop()
+                if not self.skip_connections:
+                    skip = torch.zeros_like(skip)
+                h = block(torch.cat([h, skip], dim=1), condition)
+            if level > 0:
+                h = self.upsample[level - 1](F.interpolate(h, scale_factor=2.0, mode="nearest"))
+        return self.last(F.silu(self.norm(h))).contiguous()
+
+
+# --8<-- [end:UNet]
+
+
+class DiTBlock(nn.Module):
+    """Attention, then a two-layer perceptron; the condition scales, shifts and gates both."""
+
+    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm_attention = nn.LayerNorm(width, elementwise_affine=False)
+        self.to_qkv = nn.Linear(width, 3 * width)
+        self.to_out = nn.Linear(width, width)
+        self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+        )
+        # Zero gates: at the start each block only passes its input on.
+        self.modulation = _zeroed(nn.Linear(width, 6 * width))
+
+    def forward(
+        self, h: Float[Tensor, "batch tokens width"], condition: Float[Tensor, "batch width"]
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Input plus what the block adds to it."""
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(condition)[
+            :, None, :
+        ].chunk(6, dim=-1)
+        batch, tokens, width = h.shape
+        inner = self.norm_attention(h) * (1 + scale_a) + shift_a
+        shape = (batch, tokens, 3, self.n_heads, width // self.n_heads)
+        q, k, v = self.to_qkv(inner).reshape(shape).permute(2, 0, 3, 1, 4).unbind(0)
+        gathered = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        h = h + gate_a * self.to_out(gathered.reshape(batch, tokens, width))
+        return h + gate_m * self.mlp(self.norm_mlp(h) * (1 + scale_m) + shift_m)
+
+
+class DiT(nn.Module):
+    """Diffusion transformer: patches become tokens, attention replaces convolution."""
+
+    def __init__(
+        self,
+        image_size: int = 8,
+        width: int = 96,
+        n_classes: int | None = None,
+        *,
+        image_channels: int = 1,
+        patch_size: int = 2,
+        n_blocks: int = 4,
+        n_heads: int = 4,
+        dropout: float = 0.0,
+        time_embedding: bool = True,
+        time_feature: TimeFeature | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if image_size % patch_size:
+            raise ValueError(f"patch_size {patch_size} does not divide image_size {image_size}")
+        self.image_size, self.image_channels = image_size, image_channels
+        self.patch_size, self.side = patch_size, image_size // patch_size
+        n_patch = image_channels * patch_size**2
+        with seeded(seed):
+            self.condition = Condition(width, n_classes, time_embedding, time_feature)
+            self.first = nn.Linear(n_patch, width)
+            self.position = nn.Parameter(0.02 * torch.randn(self.side**2, width))
+            self.blocks = nn.ModuleList(DiTBlock(width, n_heads, dropout) for _ in range(n_blocks))
+            self.norm = nn.LayerNorm(width, elementwise_affine=False)
+            self.modulation = _zeroed(nn.Linear(width, 2 * width))
+            self.last = _zeroed(nn.Linear(width, n_patch))
+
+    def forward(
+        self,
+        x_t: Float[Tensor, "batch channels height width"],
+        t: Float[Tensor, " batch"],
+        label: Int[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "batch channels height width"]:
+        """One output per pixel of `x_t`."""
+        condition = F.silu(self.condition(t, label))
+        batch, channels, side, patch = len(x_t), self.image_channels, self.side, self.patch_size
+        patches = x_t.reshape(batch, channels, side, patch, side, patch)
+        tokens = patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, side**2, -1)
+        h = self.first(tokens) + self.position
+        for block in self.blocks:
+            h = block(h, condition)
+        shift, scale = self.modulation(condition)[:, None, :].chunk(2, dim=-1)
+        out = self.last(self.norm(h) * (1 + scale) + shift)
+        out = out.reshape(batch, side, side, channels, patch, patch).permute(0, 3, 1, 4, 2, 5)
+        return out.reshape(x_t.shape)
