@@ -7,8 +7,6 @@ random state is left as it was. The last layer starts at zero, so an untrained n
 Switches remove a part without changing the number of parameters or their initial values.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

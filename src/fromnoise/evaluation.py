@@ -1,0 +1,314 @@
+r"""How near samples are to real data, and how sure one may be of the answer.
+
+A single number misleads, so they come together: the Frechet distance in a classifier's features
+(beside its floor, real data against real data), a classifier two-sample test, class accuracy and
+the distance to the nearest training example. Judge with a classifier trained on a split that
+neither the model nor the comparison uses; trained on the model's own data it flatters.
+Intervals are plain dictionaries `{"mean", "low", "high"}`, ready for JSON.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from scipy import stats
+from torch import Tensor, nn
+
+from fromnoise.networks import seeded
+from fromnoise.training import Batch, TrainingSettings, train
+
+Interval = dict[str, float]
+
+
+# --8<-- [start:mean_interval]
+def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    r"""Mean over seeds with Student's t interval: $\bar x \pm t_{n-1}\, s / \sqrt n$.
+
+    Args:
+        values: One number per seed, at least two.
+        level: Share of such intervals that hold the true mean, if values are normal.
+
+    Raises:
+        ValueError: There are fewer than two values, one is not finite, or `level` is not in (0, 1).
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or len(x) < 2:
+        raise ValueError(f"an interval needs at least two values, got shape {x.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError(f"values must be finite, got {x.tolist()}")
+    _check_level(level)
+    half = stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return {"mean": x.mean(), "low": x.mean() - half, "high": x.mean() + half}
+
+
+# --8<-- [end:mean_interval]
+
+
+def bootstrap_interval(
+    statistic: Callable[..., float],
+    *samples: Float[Tensor, "n ..."],
+    n_resamples: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    r"""The statistic of the samples, plus and minus $z$ standard deviations of its resamples.
+
+    The percentiles of the resamples themselves would not do for a Frechet distance: drawing with
+    replacement adds a second sampling error and moves every resample up.
+
+    Args:
+        statistic: Function of the samples.
+        samples: Independent sets; rows of each are resampled with replacement.
+        n_resamples: Number of resamples, at least 2.
+        level: Nominal coverage of the interval.
+        seed: Of the resampling.
+
+    Raises:
+        ValueError: A set is empty, `n_resamples` is below 2 or `level` is not in (0, 1).
+    """
+    if n_resamples < 2 or any(len(part) == 0 for part in samples):
+        raise ValueError(f"need rows and n_resamples >= 2, got {n_resamples} resamples")
+    _check_level(level)
+    generator = torch.Generator().manual_seed(seed)
+    resampled = []
+    for _ in range(n_resamples):
+        rows = [torch.randint(len(part), (len(part),), generator=generator) for part in samples]
+        resampled.append(
+            float(statistic(*(part[row] for part, row in zip(samples, rows, strict=True))))
+        )
+    center = float(statistic(*samples))
+    half = float(stats.norm.ppf(0.5 + level / 2)) * float(np.std(resampled, ddof=1))
+    return {"mean": center, "low": center - half, "high": center + half}
+
+
+# --8<-- [start:frechet_gaussians]
+def frechet_gaussians(
+    mean_a: Float[Tensor, " d"],
+    cov_a: Float[Tensor, "d d"],
+    mean_b: Float[Tensor, " d"],
+    cov_b: Float[Tensor, "d d"],
+) -> float:
+    r"""Squared Wasserstein-2 distance between two Gaussians, the "Frechet distance".
+
+    $\lVert m_a - m_b \rVert^2 + \operatorname{tr}\big(C_a + C_b - 2 (C_a^{1/2} C_b
+    C_a^{1/2})^{1/2}\big)$.
+
+    Args:
+        mean_a: Mean of the first Gaussian.
+        cov_a: Covariance of the first, symmetric positive semi-definite.
+        mean_b: Mean of the second.
+        cov_b: Covariance of the second.
+
+    Source:
+        Dowson and Landau 1982; Heusel et al. 2017, <https://arxiv.org/abs/1706.08500>.
+    """
+    values, vectors = torch.linalg.eigh(cov_a)
+    root_a = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    # Rounding leaves eigenvalues of order -1e-18 where the true ones are zero.
+    shared = torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp(min=0).sqrt().sum()
+    distance = (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * shared
+    return max(0.0, float(distance))
+
+
+# --8<-- [end:frechet_gaussians]
+
+
+def frechet_distance(features_a: Float[Tensor, "n d"], features_b: Float[Tensor, "m d"]) -> float:
+    """Frechet distance between the Gaussians fitted to two sets of features.
+
+    Biased upwards for small sets: compare only distances taken at the same sizes.
+
+    Raises:
+        ValueError: A set has fewer than two rows or holds a number that is not finite.
+    """
+    moments = []
+    for features in (features_a, features_b):
+        if len(features) < 2 or not torch.isfinite(features).all():
+            raise ValueError(f"need at least two rows of finite features, got {len(features)} rows")
+        rows = features.double()
+        moments += [rows.mean(dim=0), torch.cov(rows.T).reshape(rows.shape[1], -1)]
+    return frechet_gaussians(*moments)
+
+
+def real_against_real(
+    features_a: Float[Tensor, "n d"],
+    features_b: Float[Tensor, "m d"],
+    n_splits: int = 100,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Floor of the Frechet distance: both sets pooled and split anew, at the same sizes.
+
+    `mean` is the mean over splits; `low` and `high` hold the share `level` of the splits.
+
+    Args:
+        features_a: Features of one set of real data, as large as the set of samples to judge.
+        features_b: Features of the real data that samples are compared with.
+        n_splits: Number of random splits.
+        level: Share of the splits between `low` and `high`.
+        seed: Of the splits.
+    """
+    _check_level(level)
+    pool, n = torch.cat([features_a, features_b]), len(features_a)
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(n_splits):
+        order = torch.randperm(len(pool), generator=generator)
+        found.append(frechet_distance(pool[order[:n]], pool[order[n:]]))
+    low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
+    return {"mean": float(np.mean(found)), "low": float(low), "high": float(high)}
+
+
+class Classifier(nn.Module):
+    """Small convolutional classifier; its last hidden layer gives the features that judge."""
+
+    def __init__(self, image_size: int, n_classes: int, n_features: int = 64, seed: int = 0):
+        super().__init__()
+        with seeded(seed):
+            self.convolutions = nn.Sequential(
+                nn.Conv2d(1, 32, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(32, 64, 3, stride=2, padding=1),
+                nn.ReLU(),
+                nn.Flatten(),
+                nn.Dropout(0.3),
+                nn.Linear(64 * ((image_size + 1) // 2) ** 2, n_features),
+            )
+            self.head = nn.Linear(n_features, n_classes)
+
+    def features(self, images: Float[Tensor, "n 1 side side"]) -> Float[Tensor, "n d"]:
+        """The last hidden layer."""
+        return F.relu(self.convolutions(images))
+
+    def forward(self, images: Float[Tensor, "n 1 side side"]) -> Float[Tensor, "n classes"]:
+        """Unnormalized log-probabilities of the classes."""
+        return self.head(self.features(images))
+
+    @torch.no_grad()
+    def judge(self, images: Float[Tensor, "n 1 side side"]) -> Float[Tensor, "n d"]:
+        """Features of `images`, without gradient."""
+        return self.features(images)
+
+    @torch.no_grad()
+    def accuracy(self, images: Float[Tensor, "n 1 side side"], labels: Int[Tensor, " n"]) -> float:
+        """Share of `images` put into the class of their label."""
+        return float((self(images).argmax(dim=1) == labels).double().mean())
+
+
+def train_classifier(
+    images: Float[Tensor, "n 1 side side"],
+    labels: Int[Tensor, " n"],
+    n_steps: int = 400,
+    seed: int = 0,
+) -> Classifier:
+    """Train the judge on its own split, with images moved by up to one pixel.
+
+    Args:
+        images: Images that neither the model under test nor the comparison uses.
+        labels: Their classes, 0, 1, ...
+        n_steps: Training steps.
+        seed: Of weights and batches.
+    """
+
+    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        pixels, classes = batch
+        moves = torch.randint(-1, 2, (2,), generator=generator, device=pixels.device)
+        # Digits leave a margin left and right; -1 is the empty page.
+        padded = F.pad(pixels, (1, 1, 1, 1), value=-1.0)
+        top, left = (1 + moves).tolist()
+        side = pixels.shape[-1]
+        moved = padded[..., top : top + side, left : left + side]
+        return F.cross_entropy(network(moved), classes)
+
+    network = Classifier(images.shape[-1], int(labels.max()) + 1, seed=seed)
+    settings = TrainingSettings(n_steps=n_steps, batch_size=64, weight_decay=1e-2, seed=seed)
+    trained = train(network, loss, (images, labels), settings).network
+    assert isinstance(trained, Classifier)
+    return trained
+
+
+def c2st(
+    samples_a: Float[Tensor, "n ..."],
+    samples_b: Float[Tensor, "m ..."],
+    n_folds: int = 5,
+    seed: int = 0,
+) -> float:
+    r"""Classifier two-sample test: cross-validated accuracy of telling two sets apart.
+
+    One half when the sets cannot be told apart, one when they always can. The larger set is cut to
+    the size of the smaller, so that guessing earns exactly one half.
+
+    Args:
+        samples_a: One set; rows are flattened.
+        samples_b: The other.
+        n_folds: Folds of the cross-validation.
+        seed: Of the cut, the folds and the classifier.
+
+    Raises:
+        ValueError: A set has fewer rows than there are folds, or rows differ in size.
+
+    Source:
+        Lopez-Paz and Oquab 2017, <https://arxiv.org/abs/1610.06545>.
+    """
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    n = min(len(samples_a), len(samples_b))
+    if n < n_folds or n_folds < 2:
+        raise ValueError(f"need at least n_folds >= 2 rows in each set, got {n} and {n_folds}")
+    if samples_a.shape[1:] != samples_b.shape[1:]:
+        raise ValueError(f"rows differ: {samples_a.shape[1:]} and {samples_b.shape[1:]}")
+    generator = torch.Generator().manual_seed(seed)
+    rows = [
+        part[torch.randperm(len(part), generator=generator)[:n]].reshape(n, -1)
+        for part in (samples_a, samples_b)
+    ]
+    x = torch.cat(rows).double().cpu().numpy()
+    y = np.repeat([0, 1], n)
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    classifier = make_pipeline(StandardScaler(), SVC(C=1.0))
+    return float(cross_val_score(classifier, x, y, cv=folds).mean())
+
+
+# --8<-- [start:nearest_neighbor_ratio]
+def nearest_neighbor_ratio(
+    samples: Float[Tensor, "n ..."],
+    training: Float[Tensor, "m ..."],
+    held_out: Float[Tensor, "k ..."],
+) -> float:
+    r"""Distance of samples to the nearest training example, over that of held-out data.
+
+    $\operatorname{median}_i \min_j \lVert x_i - d_j \rVert \,/\, \operatorname{median}_i \min_j
+    \lVert h_i - d_j \rVert$: near 1 for samples as new as unseen real data,
+    near 0 for copies.
+
+    Args:
+        samples: Generated examples.
+        training: What the model was trained on.
+        held_out: Real examples that the model never saw.
+
+    Raises:
+        ValueError: A set is empty, or the held-out examples are copies of training examples.
+    """
+    if min(len(samples), len(training), len(held_out)) == 0:
+        raise ValueError("each of the three sets needs at least one example")
+    flat = training.reshape(len(training), -1).double()
+    medians = [
+        torch.cdist(part.reshape(len(part), -1).double(), flat).amin(dim=1).median()
+        for part in (samples, held_out)
+    ]
+    if medians[1] == 0:
+        raise ValueError("the held-out examples are copies of training examples")
+    return float(medians[0] / medians[1])
+
+
+# --8<-- [end:nearest_neighbor_ratio]
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), got {level}")
