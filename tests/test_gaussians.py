@@ -1,7 +1,5 @@
 """The oracles agree with quadrature, autograd, Bayes' rule on a grid, and scipy."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from scipy import linalg, stats
@@ -13,14 +11,15 @@ from fromnoise.gaussians import (
     denoiser,
     optimal_prediction,
 )
+from fromnoise.schedules import Rectified, Scales
+from fromnoise.targets import PredictEps, PredictScore, PredictV, PredictVelocity, PredictX0
 
 F64 = torch.float64
 
 
-def rates(alpha: float | list[float], sigma: float | list[float]) -> SimpleNamespace:
-    return SimpleNamespace(
-        alpha_t=torch.tensor(alpha, dtype=F64), sigma_t=torch.tensor(sigma, dtype=F64)
-    )
+def rates(alpha: float | list[float], sigma: float | list[float]) -> Scales:
+    alpha_t, sigma_t = torch.tensor(alpha, dtype=F64), torch.tensor(sigma, dtype=F64)
+    return Scales(alpha_t, sigma_t, -torch.ones_like(alpha_t), torch.ones_like(sigma_t))
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -54,6 +53,7 @@ def ppca(dim: int = 5, latent: int = 2, seed: int = 2) -> LinearGaussian:
     )
 
 
+TARGETS = [PredictX0(), PredictEps(), PredictV(), PredictVelocity(), PredictScore()]
 BOTH = pytest.mark.parametrize(
     "p",
     [
@@ -235,23 +235,27 @@ def test_ppca_likelihood_is_differentiable_in_its_parameters():
 
 
 @BOTH
-def test_optimal_prediction_of_a_linear_target_is_linear(p):
-    """The score as a target: -eps/sigma, whose optimum is the score itself."""
-    scales, x_t = rates(0.7, 0.4), torch.randn(20, 2, generator=rng(), dtype=F64)
-    score = SimpleNamespace(true=lambda x_0, eps, s: -eps / s.sigma_t)
-    clean = SimpleNamespace(true=lambda x_0, eps, s: x_0)
-    assert torch.allclose(
-        optimal_prediction(p, score, x_t, scales), p.noised(scales).score(x_t), atol=1e-12
-    )
-    assert torch.equal(optimal_prediction(p, clean, x_t, scales), p.posterior_mean(x_t, scales))
+@pytest.mark.parametrize(
+    "target",
+    [PredictX0(), PredictEps(), PredictV(), PredictVelocity(), PredictScore()],
+    ids=lambda t: type(t).__name__,
+)
+def test_optimal_prediction_is_the_mean_of_the_target_given_x_t(p, target):
+    """Against Bayes on a grid of clean points: each gives its own noise and its own target."""
+    scales, x_t = rates(0.7, 0.4), torch.tensor([0.3, -0.7], dtype=F64)
+    axis = torch.linspace(-14, 14, 1121, dtype=F64)
+    x_0 = torch.cartesian_prod(axis, axis)
+    eps = (x_t - scales.alpha_t * x_0) / scales.sigma_t
+    weights = (p.log_prob(x_0) - 0.5 * eps.square().sum(-1)).softmax(0)
+    mean = weights @ target.true(x_0, eps, scales)
+    assert torch.allclose(optimal_prediction(p, target, x_t, scales), mean, atol=1e-9)
 
 
 @BOTH
 def test_denoiser_reads_the_schedule_at_its_own_times(p):
-    schedule = lambda t: SimpleNamespace(alpha_t=1 - t, sigma_t=t)  # noqa: E731
     x_t, t = torch.randn(3, 2, generator=rng(), dtype=F64), torch.tensor([0.1, 0.5, 1.0], dtype=F64)
     expected = p.posterior_mean(x_t, rates([0.9, 0.5, 0.0], [0.1, 0.5, 1.0]))
-    assert torch.allclose(denoiser(p, schedule)(x_t, t), expected)
+    assert torch.allclose(denoiser(p, Rectified())(x_t, t), expected)
 
 
 @pytest.mark.parametrize(

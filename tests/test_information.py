@@ -15,12 +15,18 @@ from fromnoise.information import (
     jensen_shannon,
     kl_divergence,
 )
+from fromnoise.schedules import Scales
 
 F64 = torch.float64
 
 
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def rates(alpha: float | list[float], sigma: float | list[float]) -> Scales:
+    alpha_t, sigma_t = torch.tensor(alpha, dtype=F64), torch.tensor(sigma, dtype=F64)
+    return Scales(alpha_t, sigma_t, -torch.ones_like(alpha_t), torch.ones_like(sigma_t))
 
 
 def distributions(n: int = 20, outcomes: int = 6, seed: int = 0) -> torch.Tensor:
@@ -119,7 +125,7 @@ def test_gaussian_entropy_is_the_mean_surprise():
         log_p = p.log_prob(x)
         by_grid = -(log_p.exp() * log_p).sum() * (x[1, 0] - x[0, 0])
         assert torch.allclose(gaussian_entropy(p), by_grid, rtol=1e-10)
-    assert gaussian_entropy(gaussian(1, 0).noised(_rates(0.01, 0.0))) < 0
+    assert gaussian_entropy(gaussian(1, 0).noised(rates(0.01, 0.0))) < 0
 
 
 def test_gaussian_entropy_of_a_full_covariance_is_the_log_determinant():
@@ -142,9 +148,9 @@ def test_gaussian_divergence_is_the_integral():
 
 def test_gaussian_divergence_broadcasts_over_a_batch():
     p, q = gaussian(3, 1), gaussian(3, 2)
-    together = p.noised(_rates([1.0, 0.5, 0.1], [0.1, 0.5, 1.0]))
+    together = p.noised(rates([1.0, 0.5, 0.1], [0.1, 0.5, 1.0]))
     for i, (alpha, sigma) in enumerate([(1.0, 0.1), (0.5, 0.5), (0.1, 1.0)]):
-        one = gaussian_kl_divergence(p.noised(_rates(alpha, sigma)), q)
+        one = gaussian_kl_divergence(p.noised(rates(alpha, sigma)), q)
         assert torch.allclose(gaussian_kl_divergence(together, q)[i], one, rtol=1e-13)
 
 
@@ -164,11 +170,3 @@ def test_gaussian_divergence_broadcasts_over_a_batch():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def _rates(alpha, sigma):
-    from types import SimpleNamespace
-
-    return SimpleNamespace(
-        alpha_t=torch.tensor(alpha, dtype=F64), sigma_t=torch.tensor(sigma, dtype=F64)
-    )

@@ -10,28 +10,15 @@ summed over dimensions.
 
 import math
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fromnoise.schedules import Scales, Schedule
+from fromnoise.targets import Target
+
 LOG_2PI = math.log(2 * math.pi)
-
-
-@runtime_checkable
-class Rates(Protocol):
-    r"""Anything that holds $\alpha_t$ and $\sigma_t$, such as `fromnoise.schedules.Scales`."""
-
-    @property
-    def alpha_t(self) -> Tensor:
-        r"""Signal rate $\alpha_t$."""
-        ...
-
-    @property
-    def sigma_t(self) -> Tensor:
-        r"""Noise rate $\sigma_t$."""
-        ...
 
 
 def _check_points(x: Tensor, mean: Tensor) -> None:
@@ -43,7 +30,7 @@ def _check_points(x: Tensor, mean: Tensor) -> None:
         raise ValueError(f"points are {x.dtype} but the parameters are {mean.dtype}; cast one")
 
 
-def _rates(scales: Rates, like: Tensor) -> tuple[Tensor, Tensor]:
+def _rates(scales: Scales, like: Tensor) -> tuple[Tensor, Tensor]:
     """Both rates in the dtype of the parameters, or an error that names the bad value."""
     alpha_t, sigma_t = scales.alpha_t.to(like), scales.sigma_t.to(like)
     for name, rate in (("alpha_t", alpha_t), ("sigma_t", sigma_t)):
@@ -141,11 +128,11 @@ class Gaussian:
         )
         return self.mean + self._rotate_back(self.eigenvalues.sqrt() * eps)
 
-    def noised(self, scales: Rates) -> "Gaussian":
+    def noised(self, scales: Scales) -> "Gaussian":
         r"""Marginal of $x_t$: $\mathcal N(\alpha_t \mu, \alpha_t^2 C + \sigma_t^2 I)$.
 
         Args:
-            scales: Rates whose shape broadcasts against the batch of distributions.
+            scales: Scales whose shape broadcasts against the batch of distributions.
 
         Raises:
             ValueError: If a rate is negative, or both are 0.
@@ -154,13 +141,13 @@ class Gaussian:
         eigenvalues = alpha_t.square() * self.eigenvalues + sigma_t.square()
         return _like(self, alpha_t * self.mean, eigenvalues)
 
-    def _gain(self, scales: Rates) -> tuple[Tensor, Tensor]:
+    def _gain(self, scales: Scales) -> tuple[Tensor, Tensor]:
         alpha_t, sigma_t = (rate[..., None] for rate in _rates(scales, self.mean))
         noised = alpha_t.square() * self.eigenvalues + sigma_t.square()
         return alpha_t * self.eigenvalues / noised, alpha_t
 
     def posterior_mean(
-        self, x_t: Float[Tensor, "*points dim"], scales: Rates
+        self, x_t: Float[Tensor, "*points dim"], scales: Scales
     ) -> Float[Tensor, "*means dim"]:
         r"""Optimal denoiser, $E[x_0 \mid x_t] = \mu + \alpha_t C C_t^{-1} (x_t - \alpha_t\mu)$.
 
@@ -168,7 +155,7 @@ class Gaussian:
 
         Args:
             x_t: Noisy points.
-            scales: Rates, one for all points or one per point.
+            scales: Scales, one for all points or one per point.
 
         Raises:
             ValueError: If shapes or dtypes disagree, a rate is negative, or both are 0.
@@ -178,7 +165,7 @@ class Gaussian:
         return self.mean + self._rotate_back(gain * self._rotate(x_t - alpha_t * self.mean))
 
     def posterior_covariance(
-        self, x_t: Float[Tensor, "*points dim"], scales: Rates
+        self, x_t: Float[Tensor, "*points dim"], scales: Scales
     ) -> Float[Tensor, "*means dim dim"]:
         r"""$\mathrm{Cov}[x_0 \mid x_t] = C - \alpha_t^2 C C_t^{-1} C$, the same for every $x_t$."""
         _check_points(x_t, self.mean)
@@ -345,40 +332,40 @@ class GaussianMixture:
         mean, eigenvalues = parts.mean[..., k, :], parts.eigenvalues[..., k, :]
         return Gaussian.__new__(Gaussian)._set(mean, eigenvalues, vectors)
 
-    def noised(self, scales: Rates) -> "GaussianMixture":
+    def noised(self, scales: Scales) -> "GaussianMixture":
         r"""Marginal of $x_t$, $\sum_k w_k\mathcal N(\alpha_t\mu_k, \alpha_t^2 C_k + \sigma_t^2 I)$.
 
         Args:
-            scales: Rates, one for all points or one per point.
+            scales: Scales, one for all points or one per point.
 
         Raises:
             ValueError: If a rate is negative, or both are 0.
         """
-        noised = self.components.noised(_Column(scales))
+        noised = self.components.noised(_column(scales))
         return GaussianMixture.__new__(GaussianMixture)._set(self.log_weights, noised)
 
     def posterior_mean(
-        self, x_t: Float[Tensor, "*points dim"], scales: Rates
+        self, x_t: Float[Tensor, "*points dim"], scales: Scales
     ) -> Float[Tensor, "*means dim"]:
         r"""Optimal denoiser, $E[x_0 \mid x_t] = \sum_k r_k(x_t)\, E_k[x_0 \mid x_t]$.
 
         Args:
             x_t: Noisy points.
-            scales: Rates, one for all points or one per point.
+            scales: Scales, one for all points or one per point.
 
         Raises:
             ValueError: If shapes or dtypes disagree, a rate is negative, or both are 0.
         """
         weights = self.noised(scales).responsibilities(x_t)
-        means = self.components.posterior_mean(x_t[..., None, :], _Column(scales))
+        means = self.components.posterior_mean(x_t[..., None, :], _column(scales))
         return (weights[..., None] * means).sum(-2)
 
     def posterior_covariance(
-        self, x_t: Float[Tensor, "*points dim"], scales: Rates
+        self, x_t: Float[Tensor, "*points dim"], scales: Scales
     ) -> Float[Tensor, "*means dim dim"]:
         r"""$\mathrm{Cov}[x_0 \mid x_t]$: mean of the covariances plus covariance of the means."""
         weights = self.noised(scales).responsibilities(x_t)
-        column, x_t = _Column(scales), x_t[..., None, :]
+        column, x_t = _column(scales), x_t[..., None, :]
         means = self.components.posterior_mean(x_t, column)
         within = self.components.posterior_covariance(x_t, column)
         offset = means - (weights[..., None] * means).sum(-2, keepdim=True)
@@ -386,11 +373,9 @@ class GaussianMixture:
         return (weights[..., None, None] * (within + between)).sum(-3)
 
 
-class _Column:
-    """Rates with one more axis, for the components."""
-
-    def __init__(self, scales: Rates) -> None:
-        self.alpha_t, self.sigma_t = scales.alpha_t[..., None], scales.sigma_t[..., None]
+def _column(scales: Scales) -> Scales:
+    """The same scales with one more axis, for the components."""
+    return Scales(*(scale[..., None] for scale in scales))
 
 
 class LinearGaussian:
@@ -497,20 +482,11 @@ class LinearGaussian:
         return z @ self.loadings.mT + self.mean + self.noise_std * eps
 
 
-@runtime_checkable
-class LinearTarget(Protocol):
-    """A prediction target, such as those of `fromnoise.targets`: linear in (x_0, eps)."""
-
-    def true(self, x_0: Tensor, eps: Tensor, scales: Rates) -> Tensor:
-        """Value of the target when both the data and the noise are known."""
-        ...
-
-
 def optimal_prediction(
     distribution: Gaussian | GaussianMixture,
-    target: LinearTarget,
+    target: Target,
     x_t: Float[Tensor, "*points dim"],
-    scales: Rates,
+    scales: Scales,
 ) -> Float[Tensor, "*points dim"]:
     r"""What a perfect network outputs for this target: its mean given $x_t$.
 
@@ -521,7 +497,7 @@ def optimal_prediction(
         distribution: Distribution of the clean data.
         target: What the network predicts.
         x_t: Noisy points.
-        scales: Rates, one per point.
+        scales: Scales, one per point.
 
     Raises:
         ValueError: If shapes or dtypes disagree, a rate is negative, or both are 0.
@@ -533,7 +509,7 @@ def optimal_prediction(
 
 
 def denoiser(
-    distribution: Gaussian | GaussianMixture, schedule: Callable[[Tensor], Rates]
+    distribution: Gaussian | GaussianMixture, schedule: Schedule
 ) -> Callable[[Tensor, Tensor], Tensor]:
     r"""The exact denoiser $(x_t, t) \mapsto E[x_0 \mid x_t]$ on a schedule, as a sampler wants it.
 
