@@ -150,8 +150,8 @@ def _font_family(font_dir: Path, strict: bool) -> list[str]:
         if str(file) not in known:
             font_manager.fontManager.addfont(str(file))
     if any(entry.name == FONT for entry in font_manager.fontManager.ttflist):
-        return [FONT, "DejaVu Sans"]
-    message = f"the font {FONT} is not in {font_dir}; `make fonts` builds it there"
+        return [FONT, f"{FONT} Greek", "DejaVu Sans"]
+    message = f"the font {FONT} is not in {font_dir}; `python scripts/book/fonts.py` makes it"
     if strict:
         raise FileNotFoundError(message)
     _log.warning("%s; drawing with DejaVu Sans", message)
