@@ -1,0 +1,255 @@
+"""Bounds below log p(x), their gaps and gradients: against quadrature, enumeration and autograd."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from fromnoise.elbo import (
+    diagonal_log_prob,
+    distortion,
+    elbo,
+    elbo_gap,
+    em_step,
+    fit_linear_gaussian,
+    iwae_bound,
+    linear_elbo,
+    linear_posterior,
+    mean_field,
+    mean_field_cost,
+    rate,
+    rate_estimate,
+    reparameterize,
+    score_function_surrogate,
+    standard_normal,
+)
+from fromnoise.gaussians import Gaussian, LinearGaussian
+from fromnoise.information import gaussian_kl_divergence
+
+F64 = torch.float64
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def ppca(dim: int = 6, latent: int = 2, seed: int = 0) -> LinearGaussian:
+    g = rng(seed)
+    return LinearGaussian(
+        torch.randn(dim, latent, generator=g, dtype=F64),
+        torch.randn(dim, generator=g, dtype=F64),
+        torch.tensor(0.6, dtype=F64),
+    )
+
+
+def some_q(n: int, latent: int = 2, seed: int = 1) -> Gaussian:
+    g = rng(seed)
+    root = torch.randn(n, latent, latent, generator=g, dtype=F64)
+    covariance = root @ root.mT + 0.1 * torch.eye(latent, dtype=F64)
+    return Gaussian(torch.randn(n, latent, generator=g, dtype=F64), covariance)
+
+
+def even_eps(n: int) -> torch.Tensor:
+    """Standard normal quantiles at the middles of n equal shares: samples without chance."""
+    return torch.special.ndtri((torch.arange(n, dtype=F64) + 0.5) / n)
+
+
+def discrete_model(n_codes: int = 4, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Joint p(x, z) of one x over a few codes, and a q(z|x) that is not the posterior."""
+    g = rng(seed)
+    joint = 0.1 * torch.rand(n_codes, generator=g, dtype=F64)
+    q = torch.rand(n_codes, generator=g, dtype=F64) + 0.05
+    return joint.log(), (q / q.sum()).log()
+
+
+def test_linear_elbo_is_its_integral_over_the_latent():
+    """Trapezoid rule in the plane of latents, from the three log densities alone."""
+    model, x, q = ppca(), torch.randn(1, 6, generator=rng(3), dtype=F64), some_q(1)
+    axis = torch.linspace(-14, 14, 701, dtype=F64)
+    z = torch.cartesian_prod(axis, axis)
+    log_q = q.log_prob(z)
+    log_weight = model.log_px_given_z(x, z) + standard_normal(q).log_prob(z) - log_q
+    integral = (log_q.exp() * log_weight).sum() * (axis[1] - axis[0]) ** 2
+    assert torch.allclose(linear_elbo(model, x, q)[0], integral, rtol=1e-9)
+
+
+def test_elbo_plus_gap_is_the_log_likelihood():
+    model, x, q = ppca(), torch.randn(50, 6, generator=rng(3), dtype=F64), some_q(50)
+    total = linear_elbo(model, x, q) + elbo_gap(model, x, q)
+    assert torch.allclose(total, model.log_prob(x), rtol=1e-11)
+    assert (elbo_gap(model, x, q) > 0).all()
+    assert elbo_gap(model, x, linear_posterior(model, x)).abs().max() < 1e-11
+
+
+def test_monte_carlo_elbo_agrees_with_the_exact_one():
+    """Six standard errors: false alarm about 1e-9; a bound that forgets log q is far outside."""
+    model, x, q = ppca(), torch.randn(3, 6, generator=rng(3), dtype=F64), some_q(3)
+    z = q.sample(100_000, rng(4))
+    terms = model.log_px_given_z(x, z), standard_normal(q).log_prob(z), q.log_prob(z)
+    error = (terms[0] + terms[1] - terms[2]).std(0) / len(z) ** 0.5
+    assert ((elbo(*terms) - linear_elbo(model, x, q)).abs() < 6 * error).all()
+    assert torch.allclose(
+        elbo(*terms), -(rate_estimate(terms[2], terms[1]) + distortion(terms[0])), rtol=1e-12
+    )
+
+
+def test_iwae_bound_climbs_from_the_elbo_towards_the_likelihood():
+    """Exact means over all K-tuples of a discrete latent: no sampling."""
+    log_joint, log_q = discrete_model()
+    log_w, log_px = log_joint - log_q, log_joint.logsumexp(0)
+    exact = []
+    for k in range(1, 7):
+        tuples = torch.tensor(list(itertools.product(range(4), repeat=k)))
+        probability = log_q[tuples].sum(1).exp()
+        exact.append((probability * iwae_bound(log_w[tuples].mT)).sum())
+    assert torch.allclose(exact[0], (log_q.exp() * log_w).sum(), rtol=1e-12)
+    assert all(low < high for low, high in itertools.pairwise([*exact, log_px]))
+
+
+def test_iwae_bound_is_exact_with_the_posterior_and_safe_from_overflow():
+    model, x = ppca(), torch.randn(4, 6, generator=rng(3), dtype=F64)
+    q = linear_posterior(model, x)
+    z = q.sample(5, rng(0))
+    log_w = model.log_px_given_z(x, z) + standard_normal(q).log_prob(z) - q.log_prob(z)
+    assert torch.allclose(iwae_bound(log_w), model.log_prob(x), rtol=1e-12)
+    far = torch.tensor([-2000.0, -2001.0], dtype=F64)
+    assert torch.allclose(iwae_bound(far), iwae_bound(far + 2000) - 2000, rtol=1e-14)
+
+
+def test_diagonal_log_prob_is_the_gaussians():
+    g = rng(0)
+    mean, log_var, z = (torch.randn(5, 3, generator=g, dtype=F64) for _ in range(3))
+    expected = Gaussian(mean, torch.diag_embed(log_var.exp())).log_prob(z)
+    assert torch.allclose(diagonal_log_prob(z, mean, log_var), expected, rtol=1e-12)
+
+
+def test_rate_is_the_general_divergence_and_keeps_its_digits():
+    g = rng(0)
+    mean, log_var = (
+        torch.randn(5, 3, generator=g, dtype=F64),
+        torch.randn(5, 3, generator=g).double(),
+    )
+    q = Gaussian(mean, torch.diag_embed(log_var.exp()))
+    expected = gaussian_kl_divergence(q, standard_normal(q))
+    assert torch.allclose(rate(mean, log_var), expected, rtol=1e-12)
+    tiny = torch.tensor([1e-7], dtype=F64)
+    # To second order the rate of a variance e^v is v^2 / 4.
+    assert math.isclose(rate(torch.zeros_like(tiny), tiny).item(), 1e-14 / 4, rel_tol=1e-2)
+
+
+def test_both_gradients_have_the_mean_of_the_closed_form():
+    """f(z) = z^2 + 3z: E_q f = mu^2 + sigma^2 + 3 mu. Even quantiles stand in for chance."""
+    mean = torch.tensor([0.7], dtype=F64, requires_grad=True)
+    log_var = torch.tensor([-0.5], dtype=F64, requires_grad=True)
+    eps = even_eps(400_000)[:, None]
+    exact = torch.stack([2 * mean + 3, log_var.exp()]).detach()
+
+    def f(z: torch.Tensor) -> torch.Tensor:
+        return (z.square() + 3 * z).sum(-1)
+
+    z = reparameterize(mean, log_var, eps)
+    by_path = torch.autograd.grad(f(z).mean(), (mean, log_var))
+    assert torch.allclose(torch.stack(by_path), exact, atol=1e-4)
+    z = z.detach()
+    for baseline in (0.0, 5.0):
+        surrogate = score_function_surrogate(f(z), diagonal_log_prob(z, mean, log_var), baseline)
+        by_score = torch.autograd.grad(surrogate, (mean, log_var))
+        # The integrand grows like eps^4 here; the outermost quantiles carry the error.
+        assert torch.allclose(torch.stack(by_score), exact, atol=2e-3)
+
+
+def test_score_function_uses_no_gradient_of_the_value():
+    mean = torch.tensor([0.7], dtype=F64, requires_grad=True)
+    log_var = torch.zeros(1, dtype=F64)
+    z = torch.randn(10, 1, generator=rng(0), dtype=F64)
+    value = (z * mean).sum(-1)
+    one = torch.autograd.grad(
+        score_function_surrogate(value, diagonal_log_prob(z, mean, log_var)), mean
+    )
+    two = torch.autograd.grad(
+        score_function_surrogate(value.detach(), diagonal_log_prob(z, mean, log_var)), mean
+    )
+    assert torch.equal(one[0], two[0])
+
+
+def test_mean_field_is_the_best_diagonal_q():
+    """No diagonal Gaussian near it does better, and the cost is its divergence."""
+    p = some_q(1, latent=3, seed=5)
+    best = mean_field(p)
+    cost = gaussian_kl_divergence(best, p)
+    assert torch.allclose(cost, mean_field_cost(p), rtol=1e-10)
+    g = rng(0)
+    for _ in range(20):
+        shift = 0.05 * torch.randn(1, 3, generator=g, dtype=F64)
+        stretch = (0.05 * torch.randn(1, 3, generator=g, dtype=F64)).exp()
+        for mean, scale in ((best.mean + shift, 1.0), (best.mean, stretch)):
+            other = Gaussian(mean, best.covariance * torch.diag_embed(scale * torch.ones(1, 3)))
+            assert gaussian_kl_divergence(other, p) > cost
+    shadow = Gaussian(p.mean, torch.diag_embed(p.covariance.diagonal(dim1=-2, dim2=-1)))
+    assert gaussian_kl_divergence(shadow, p) > cost
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, -0.9, 0.999])
+def test_mean_field_costs_half_the_log_of_one_minus_rho_squared(rho):
+    p = Gaussian(torch.zeros(2, dtype=F64), torch.tensor([[1.0, rho], [rho, 1.0]], dtype=F64))
+    assert math.isclose(
+        mean_field_cost(p).item(), -0.5 * math.log1p(-(rho**2)), rel_tol=1e-9, abs_tol=1e-14
+    )
+
+
+def data(n: int = 400, seed: int = 7) -> torch.Tensor:
+    return ppca(seed=seed).sample(n, rng(seed))
+
+
+def test_closed_form_fit_is_a_maximum_of_the_likelihood():
+    x = data()
+    fit = fit_linear_gaussian(x, 2)
+    loadings, noise_std = fit.loadings.requires_grad_(), fit.noise_std.requires_grad_()
+    mean = fit.mean.requires_grad_()
+    best = LinearGaussian(loadings, mean, noise_std).log_prob(x).mean()
+    for gradient in torch.autograd.grad(best, (loadings, mean, noise_std)):
+        assert gradient.abs().max() < 1e-10
+    g = rng(1)
+    for _ in range(10):
+        near = loadings.detach() + 0.02 * torch.randn(loadings.shape, generator=g, dtype=F64)
+        assert LinearGaussian(near, mean, noise_std).log_prob(x).mean() < best
+
+
+def test_em_never_lowers_the_likelihood_and_ends_at_the_closed_form():
+    x, model = data(), ppca(seed=11)
+    before = model.log_prob(x).mean()
+    for _ in range(300):
+        model = em_step(model, x)
+        after = model.log_prob(x).mean()
+        assert after >= before - 1e-12
+        before = after
+    assert torch.allclose(before, fit_linear_gaussian(x, 2).log_prob(x).mean(), rtol=1e-10)
+
+
+def test_m_step_is_the_top_of_the_bound_with_q_held():
+    x, model = data(), ppca(seed=11)
+    model = em_step(model, x)
+    q = linear_posterior(model, x)
+    new = em_step(model, x)
+    loadings, noise_std = new.loadings.requires_grad_(), new.noise_std.requires_grad_()
+    bound = linear_elbo(LinearGaussian(loadings, new.mean, noise_std), x, q).mean()
+    for gradient in torch.autograd.grad(bound, (loadings, noise_std)):
+        assert gradient.abs().max() < 1e-10
+    assert bound > linear_elbo(model, x, q).mean()
+    assert bound < new.log_prob(x).mean()
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: iwae_bound(torch.zeros(0, 3)), "at least 1 sample"),
+        (lambda: em_step(ppca(), torch.zeros(1, 6, dtype=F64)), "at least 2 rows of data, got 1"),
+        (lambda: fit_linear_gaussian(data(), 6), r"n_latents must lie in 1\.\.5, got 6"),
+        (lambda: fit_linear_gaussian(data(), 0), "got 0"),
+        (lambda: fit_linear_gaussian(torch.zeros(9, 3), 1), "noise_std must be positive"),
+    ],
+)
+def test_bad_input_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
