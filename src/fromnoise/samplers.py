@@ -12,7 +12,6 @@ generator they are given, never from the global one: the same seed gives the sam
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -26,21 +25,9 @@ Data = Float[Tensor, "batch *dims"]
 Time = Float[Tensor, ""]
 Times = Float[Tensor, " n_times"]
 Denoiser = Callable[[Tensor, Tensor], Tensor]
-
-
-class Step(Protocol):
-    """One move of a sampler, from time t to the cleaner time s."""
-
-    def __call__(
-        self,
-        denoiser: Denoiser,
-        schedule: Schedule,
-        x_t: Data,
-        t: Time,
-        s: Time,
-        generator: torch.Generator | None = None,
-    ) -> Data:
-        """Return x_s."""
+"""Maps noisy data and one time per example to an estimate of the clean data."""
+Step = Callable[[Denoiser, Schedule, Tensor, Tensor, Tensor, torch.Generator | None], Tensor]
+"""One move of a sampler, from time t to the cleaner time s."""
 
 
 # --8<-- [start:ancestral_step]

@@ -114,7 +114,7 @@ def velocity_from_x_0(x_0: Data, x_t: Data, scales: Scales) -> Data:
 
 
 def velocity_from_eps(eps: Data, x_t: Data, scales: Scales) -> Data:
-    r"""$u = \dot\alpha_t x_0 + \dot\sigma_t \epsilon$, from $\epsilon$; refused at $\alpha_t = 0$."""
+    r"""$u = \dot\alpha_t x_0 + \dot\sigma_t \epsilon$, from $\epsilon$; not at $\alpha_t = 0$."""
     return _rate(x_0_from_eps(eps, x_t, scales), eps, scales)
 
 
