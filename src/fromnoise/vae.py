@@ -1,0 +1,256 @@
+r"""Variational autoencoders: a random code, a pull towards the prior, a gradient through noise.
+
+The model draws a code $z \sim \mathcal N(0, I)$ and an image $x \sim p_\theta(x \mid z)$. The
+encoder answers with $q_\phi(z \mid x) = \mathcal N(\mu_\phi, \operatorname{diag}\sigma_\phi^2)$.
+Images are flat, `(batch, dims)`. The rate is the KL divergence from the prior, the distortion the
+expected negative log-likelihood; elbo = -(rate + distortion), all in nats.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from fromnoise.decoders import AutoregressiveDecoder, Likelihood
+from fromnoise.elbo import diagonal_log_prob, reparameterize
+from fromnoise.networks import seeded
+
+Codes = Float[Tensor, "*batch latents"]
+
+
+# --8<-- [start:kl_diagonal]
+def kl_diagonal(
+    mean_q: Codes,
+    log_var_q: Codes,
+    mean_p: Codes | float = 0.0,
+    log_var_p: Codes | float = 0.0,
+) -> Codes:
+    r"""KL divergence between diagonal Gaussians, one entry per dimension, in nats.
+
+    $\tfrac12\big(\sigma_q^2/\sigma_p^2 + (\mu_q-\mu_p)^2/\sigma_p^2 - 1 + \log\sigma_p^2
+    - \log\sigma_q^2\big)$; the divergence of the whole vector is the sum. The default $p$ is the
+    standard normal.
+    """
+    log_var_p = torch.as_tensor(log_var_p, dtype=mean_q.dtype, device=mean_q.device)
+    log_ratio = log_var_q - log_var_p
+    squared = (mean_q - mean_p).square() * torch.exp(-log_var_p)
+    # expm1 keeps the digits of a posterior that is almost the prior.
+    return 0.5 * (torch.expm1(log_ratio) - log_ratio + squared)
+
+
+# --8<-- [end:kl_diagonal]
+
+
+# --8<-- [start:kl_full]
+def kl_full(
+    mean_q: Codes,
+    cholesky_q: Float[Tensor, "*batch latents latents"],
+    mean_p: Codes,
+    cholesky_p: Float[Tensor, "*batch latents latents"],
+) -> Float[Tensor, "*batch"]:
+    r"""KL divergence between Gaussians with full covariances $C = LL^\top$, in nats.
+
+    $\tfrac12\big(\lVert M\rVert_F^2 + \lVert m\rVert^2 - d\big) - \log\lvert\det M\rvert$ with
+    $M = L_p^{-1}L_q$ and $m = L_p^{-1}(\mu_q-\mu_p)$.
+
+    Args:
+        mean_q: $\mu_q$.
+        cholesky_q: Lower triangular $L_q$ with a positive diagonal.
+        mean_p: $\mu_p$.
+        cholesky_p: Lower triangular $L_p$ with a positive diagonal.
+
+    Raises:
+        ValueError: A diagonal entry of a factor is not positive.
+    """
+    for name, factor in (("cholesky_q", cholesky_q), ("cholesky_p", cholesky_p)):
+        smallest = factor.diagonal(dim1=-2, dim2=-1).amin()
+        if not smallest > 0:
+            raise ValueError(f"the diagonal of {name} must be positive, got {smallest:.3g}")
+    ratio = torch.linalg.solve_triangular(cholesky_p, cholesky_q, upper=False)
+    shift = torch.linalg.solve_triangular(cholesky_p, (mean_q - mean_p)[..., None], upper=False)
+    log_det = ratio.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    squares = ratio.square().sum((-2, -1)) + shift.square().sum((-2, -1))
+    return 0.5 * (squares - mean_q.shape[-1]) - log_det
+
+
+# --8<-- [end:kl_full]
+
+
+class Terms(NamedTuple):
+    """The two parts of the bound, for each image."""
+
+    rate: Float[Tensor, "batch latents"]
+    """KL divergence of each latent unit, nats."""
+    distortion: Float[Tensor, " batch"]
+    r"""$-\log p_\theta(x \mid z)$ at the sampled code, nats summed over pixels."""
+
+    @property
+    def elbo(self) -> Float[Tensor, " batch"]:
+        """Estimate of the bound on log p(x), nats; larger is better."""
+        return -(self.rate.sum(-1) + self.distortion)
+
+
+class VAE(nn.Module):
+    """Encoder, decoder and likelihood for flat images."""
+
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        n_latents: int = 2,
+        n_dims: int = 64,
+        width: int = 128,
+        *,
+        dropout: float = 0.0,
+        autoregressive: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """Build both networks; the weights come from `seed` alone.
+
+        Args:
+            likelihood: What the decoder's outputs mean.
+            n_latents: Entries of the code.
+            n_dims: Pixels of an image.
+            width: Hidden units of each layer.
+            dropout: Share of hidden units and input pixels silenced in training.
+            autoregressive: Let the decoder see the earlier pixels.
+            seed: Seed of the first weights.
+
+        Raises:
+            ValueError: A size is below 1, or `dropout` lies outside [0, 1).
+        """
+        super().__init__()
+        if min(n_latents, n_dims, width) < 1:
+            raise ValueError(f"sizes must be at least 1, got {n_latents}, {n_dims}, {width}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+        self.n_latents, self.n_dims = n_latents, n_dims
+        self.likelihood = likelihood
+        self.autoregressive = autoregressive
+        with seeded(seed):
+            self.encoder = mlp(n_dims, width, 2 * n_latents, dropout)
+            n_outputs = n_dims * likelihood.n_parameters
+            self.decoder: nn.Module = (
+                AutoregressiveDecoder(n_latents, n_dims, likelihood.n_parameters, 2 * width)
+                if autoregressive
+                else mlp(n_latents, width, n_outputs, dropout)
+            )
+
+    # --8<-- [start:terms]
+    def encode(self, x: Float[Tensor, "batch dims"]) -> tuple[Codes, Codes]:
+        r"""Mean and log variance of $q_\phi(z \mid x)$."""
+        z_mean, z_log_var = self.encoder(x).chunk(2, dim=-1)
+        return z_mean, z_log_var
+
+    def decode(
+        self, z: Codes, x: Float[Tensor, "batch dims"] | None = None
+    ) -> Float[Tensor, "batch dims parameters"]:
+        """Parameters of the likelihood of each pixel; `x` only feeds an autoregressive decoder."""
+        if self.autoregressive:
+            return self.decoder(z, x)
+        return self.decoder(z).view(len(z), self.n_dims, self.likelihood.n_parameters)
+
+    def forward(self, x: Float[Tensor, "batch dims"], eps: Float[Tensor, "batch latents"]) -> Terms:
+        """Rate and distortion of each image, with one code per image made from the noise `eps`."""
+        z_mean, z_log_var = self.encode(x)
+        z = reparameterize(z_mean, z_log_var, eps)
+        distortion = -self.likelihood.log_prob(self.decode(z, x), x)
+        return Terms(kl_diagonal(z_mean, z_log_var), distortion)
+
+    # --8<-- [end:terms]
+
+    # --8<-- [start:log_weights]
+    def log_weights(
+        self, x: Float[Tensor, "batch dims"], n_importance: int, generator: torch.Generator
+    ) -> Float[Tensor, "n_importance batch"]:
+        r"""Log importance weights $\log p(x \mid z) + \log p(z) - \log q(z \mid x)$, $z\sim q$.
+
+        Their mean is the ELBO; `fromnoise.elbo.iwae_bound` makes the tighter bound of them.
+        """
+        z_mean, z_log_var = self.encode(x)
+        shape = (n_importance, *z_mean.shape)
+        eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        z = reparameterize(z_mean, z_log_var, eps)
+        prior = torch.zeros_like(z)
+        log_ratio = diagonal_log_prob(z, prior, prior) - diagonal_log_prob(z, z_mean, z_log_var)
+        copies = x.expand(n_importance, *x.shape).reshape(-1, self.n_dims)
+        parameters = self.decode(z.view(-1, self.n_latents), copies)
+        log_px_given_z = self.likelihood.log_prob(parameters, copies)
+        return log_px_given_z.view(n_importance, len(x)) + log_ratio
+
+    # --8<-- [end:log_weights]
+
+    def sample(self, n_samples: int, generator: torch.Generator) -> Float[Tensor, "n dims"]:
+        """New images: codes from the prior, pixels from the likelihood.
+
+        Raises:
+            ValueError: The decoder is autoregressive; it would need one pass per pixel.
+        """
+        if self.autoregressive:
+            raise ValueError("this sampler draws all pixels at once; the decoder sees earlier ones")
+        weight = next(self.parameters())
+        shape = (n_samples, self.n_latents)
+        z = torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)
+        return self.likelihood.sample(self.decode(z), generator)
+
+
+# --8<-- [start:free_bits]
+def free_bits(rate: Float[Tensor, "batch latents"], floor: float) -> Float[Tensor, ""]:
+    r"""Rate that costs nothing below a floor: $\sum_j \max(\lambda, \text{mean}_n R_{nj})$, nats.
+
+    A unit that says less than the floor feels no pull towards the prior. The value is for training;
+    report the true rate.
+
+    Args:
+        rate: KL divergence of each unit for each image of the batch.
+        floor: $\lambda$, nats per unit, at least 0.
+
+    Raises:
+        ValueError: `floor` is negative.
+
+    Source:
+        Kingma et al. 2016, <https://arxiv.org/abs/1606.04934>.
+    """
+    if not floor >= 0:
+        raise ValueError(f"floor must be at least 0, got {floor}")
+    return rate.mean(0).clamp(min=floor).sum()
+
+
+# --8<-- [end:free_bits]
+
+
+# --8<-- [start:active_units]
+def active_units(
+    z_mean: Float[Tensor, "n latents"], threshold: float = 0.01
+) -> Bool[Tensor, " latents"]:
+    r"""Which latent units say anything: $\operatorname{Var}_x\,\mu_j(x) > 0.01$.
+
+    Args:
+        z_mean: Posterior means of many images, at least two.
+        threshold: Variance above which a unit counts.
+
+    Raises:
+        ValueError: There are fewer than two images.
+
+    Source:
+        Burda et al. 2016, <https://arxiv.org/abs/1509.00519>.
+    """
+    if len(z_mean) < 2:
+        raise ValueError(f"a variance over images needs at least two, got {len(z_mean)}")
+    return z_mean.var(dim=0) > threshold
+
+
+# --8<-- [end:active_units]
+
+
+def mlp(n_inputs: int, width: int, n_outputs: int, dropout: float) -> nn.Sequential:
+    """Two hidden layers with dropout after each."""
+    return nn.Sequential(
+        nn.Linear(n_inputs, width),
+        nn.SiLU(),
+        nn.Dropout(dropout),
+        nn.Linear(width, width),
+        nn.SiLU(),
+        nn.Dropout(dropout),
+        nn.Linear(width, n_outputs),
+    )
