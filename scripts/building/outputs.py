@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from building.tree import Experiment
+from building.tree import BuildError, Experiment
 
 
 def staging(root: Path) -> Path:
@@ -48,3 +48,22 @@ def publish(folder: Path, destination: Path, manifest_name: str) -> None:
 def clear_staging(root: Path) -> None:
     """Remove what killed runs left; only for the holder of the lock."""
     shutil.rmtree(staging(root), ignore_errors=True)
+
+
+def has_fonts(root: Path, size: str) -> bool:
+    """Whether figures of this size are drawn with the page's own font."""
+    return size != "smoke" and (root / "package.json").exists()
+
+
+def make_fonts(root: Path) -> None:
+    """Make the fonts that figures are drawn with, unless they are there.
+
+    Raises:
+        BuildError: The packages they are made from are not installed.
+    """
+    from book import fonts
+
+    try:
+        fonts.figure_fonts(root)
+    except fonts.FontError as error:
+        raise BuildError(str(error)) from error

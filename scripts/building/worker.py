@@ -226,12 +226,14 @@ def _draw(order: Order, module: ModuleType, made: Manifest, code: Code, audit) -
 
     experiment, size = order.experiment, order.size
     text = json.dumps(made.results)
+    # What the site shows is drawn with the page's font or not at all.
+    style = {"strict": True} if outputs.has_fonts(experiment.root, size) else {}
     started = time.monotonic()
     with outputs.draft(experiment, size) as folder:
         hashes = {}
         for mode in ("light", "dark"):
             path = folder / experiment.figure(size, mode).name
-            with figures.theme(mode):
+            with figures.theme(mode, **style):
                 salt = experiment.name + ("" if mode == "light" else ".dark")
                 figures.save(module.draw(json.loads(text)), path, salt)
             hashes[path.name] = sha256_of(path)
