@@ -261,7 +261,7 @@ def mean_field(p: Gaussian) -> Gaussian:
 def mean_field_cost(p: Gaussian) -> Float[Tensor, "*batch"]:
     r"""Nats that no factorized $q$ can win back: the KL divergence of the best one to $p$.
 
-    It is $\tfrac12(\sum_i \log\Lambda_{ii} - \log\det\Lambda)$ with $\Lambda = C^{-1}$, and 0 if and
+    $\tfrac12(\sum_i \log\Lambda_{ii} - \log\det\Lambda)$ with $\Lambda = C^{-1}$, and 0 if and
     only if the dimensions of $p$ are independent.
 
     Args:
