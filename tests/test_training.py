@@ -1,12 +1,27 @@
 """The loop: same bits when resumed, honest averages, no silent failure."""
 
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
 import torch
+from torch import nn
 
-from fromnoise.networks import MLP, UNet
+from fromnoise.networks import MLP, UNet, seeded
+from fromnoise.provenance import CorruptFile
+from fromnoise.schedules import Cosine, Rectified
+from fromnoise.targets import PredictEps, PredictV, PredictVelocity, PredictX0
 from fromnoise.training import (
+    NonFiniteLoss,
     TrainingSettings,
+    as_denoiser,
+    denoising_loss,
+    learning_rate_at,
     train,
+    update_average,
 )
 
 
@@ -72,3 +87,279 @@ def test_a_killed_and_resumed_run_gives_the_same_bits(kind, tmp_path):
     # The checkpoints hold optimizer and random states too: the files agree to the byte.
     names = [tmp_path / name / "checkpoint.safetensors" for name in ("whole", "cut")]
     assert names[0].read_bytes() == names[1].read_bytes()
+
+
+def test_a_run_killed_by_the_system_goes_on_to_the_same_bits(tmp_path):
+    """The process gets SIGKILL in the middle of a step: no handler, no clean-up."""
+    script = f"""
+import os, signal, sys, torch
+torch.set_num_threads(1)
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_training import noisy_regression, points
+from fromnoise.networks import MLP
+from fromnoise.training import TrainingSettings, train
+def stop(progress):
+    if progress.step == 30:
+        os.kill(os.getpid(), signal.SIGKILL)
+train(MLP(2, width=16, dropout=0.2), noisy_regression, (points(),),
+      TrainingSettings(n_steps=40, batch_size=16), folder={str(tmp_path / "cut")!r},
+      checkpoint_seconds=0.0, progress=stop)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    settings = TrainingSettings(n_steps=40, batch_size=16)
+    results = [
+        train(
+            MLP(2, width=16, dropout=0.2),
+            noisy_regression,
+            (points(),),
+            settings,
+            folder=tmp_path / name,
+        )
+        for name in ("cut", "whole")
+    ]
+    for a, b in zip(*(r.network.parameters() for r in results), strict=True):
+        assert torch.equal(a, b)
+    files = [tmp_path / name / "checkpoint.safetensors" for name in ("cut", "whole")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_finished_run_returns_at_once(tmp_path):
+    settings = TrainingSettings(n_steps=5, batch_size=8)
+    first = train(MLP(2), noisy_regression, (points(),), settings, folder=tmp_path)
+
+    def never(network, batch, generator):
+        raise AssertionError("a finished run must not train")
+
+    again = train(MLP(2), never, (points(),), settings, folder=tmp_path)
+    for a, b in zip(first.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert again.records == first.records
+
+
+@pytest.mark.parametrize("change", ["settings", "data", "network"])
+def test_a_checkpoint_of_another_run_is_refused(change, tmp_path):
+    settings = TrainingSettings(n_steps=3, batch_size=8)
+    train(MLP(2), noisy_regression, (points(),), settings, folder=tmp_path)
+    network, data = MLP(2), points()
+    if change == "settings":
+        settings = TrainingSettings(n_steps=3, batch_size=8, learning_rate=1e-3)
+    elif change == "data":
+        data = points(seed=1)
+    else:
+        network = MLP(2, seed=1)
+    with pytest.raises(ValueError, match="other settings, data or network"):
+        train(network, noisy_regression, (data,), settings, folder=tmp_path)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_a_number_stops_by_name_and_keeps_nothing(bad, tmp_path):
+    calls = []
+
+    def breaks(network, batch, generator):
+        calls.append(1)
+        value = noisy_regression(network, batch, generator)
+        return value * bad if len(calls) == 4 else value
+
+    with pytest.raises(NonFiniteLoss, match="step 4") as caught:
+        train(
+            MLP(2),
+            breaks,
+            (points(),),
+            TrainingSettings(n_steps=9, batch_size=8),
+            folder=tmp_path,
+            checkpoint_seconds=0.0,
+        )
+    assert caught.value.step == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_infinite_gradient_stops_too_although_the_loss_is_finite():
+    def loss(network, batch, generator):
+        out = network(batch[0], torch.zeros(len(batch[0])))
+        return out.square().mean().sqrt()  # finite at 0, with slope infinity
+
+    with pytest.raises(NonFiniteLoss, match="step 1"):
+        train(MLP(2), loss, (points(),), TrainingSettings(n_steps=2, batch_size=8))
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
+    settings = TrainingSettings(n_steps=3, batch_size=8)
+    train(MLP(2), noisy_regression, (points(),), settings, folder=tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptFile, match=r"checkpoint\.safetensors"):
+        train(MLP(2), noisy_regression, (points(),), settings, folder=tmp_path)
+
+
+def test_the_callers_network_is_left_alone_and_training_lowers_the_loss():
+    network = MLP(2, seed=2)
+    before = [p.clone() for p in network.parameters()]
+    result = train(
+        network,
+        noisy_regression,
+        (points(512) * 0.1 + 1.0,),
+        TrainingSettings(n_steps=150, batch_size=64, learning_rate=5e-3),
+        measure=lambda net: {"outside": float(net(torch.ones(1, 2), torch.zeros(1)).mean())},
+        measure_every=50,
+    )
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    assert [record["step"] for record in result.records] == [50, 100, 150]
+    # Data near (1, 1): the clean answer is 1, and the residual loss far below the first, about 1.
+    assert result.records[-1]["loss"] < 0.15 < result.records[0]["loss"]
+    assert abs(result.records[-1]["outside"] - 1) < 0.1
+    assert not result.network.training
+
+
+def test_equal_seeds_give_equal_runs_and_other_seeds_others():
+    def run(seed):
+        settings = TrainingSettings(n_steps=5, batch_size=8, seed=seed)
+        return train(MLP(2, dropout=0.1), noisy_regression, (points(),), settings).last.last.weight
+
+    assert torch.equal(run(0), run(0))
+    assert not torch.equal(run(0), run(1))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
+def test_the_average_is_the_mean_with_geometric_weights(decay):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    with seeded(0):
+        average, network = (nn.Linear(3, 1, bias=False).double() for _ in range(2))
+    for step, value in enumerate(values, start=1):
+        network.weight.data = value[None].clone()
+        update_average(average, network, step, decay)
+    shares = torch.tensor([decay ** (6 - i) for i in range(1, 7)], dtype=torch.float64)
+    expected = (shares[:, None] * values).sum(dim=0) / shares.sum()
+    torch.testing.assert_close(average.weight.data[0], expected, rtol=1e-13, atol=1e-13)
+    # The usual recursion, started at the first weights, is another mean.
+    plain = values[0]
+    for value in values[1:]:
+        plain = decay * plain + (1 - decay) * value
+    assert decay == 0 or not torch.allclose(plain, expected, atol=1e-3)
+
+
+def test_the_average_copies_buffers():
+    average, network = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    network.running_mean.fill_(3.0)
+    update_average(average, network, 1, 0.9)
+    assert torch.equal(average.running_mean, network.running_mean)
+
+
+def test_the_learning_rate_rises_then_falls_to_zero():
+    settings = TrainingSettings(n_steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate_at(step, settings) for step in range(1, 101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(range(100), key=rates.__getitem__) == 9
+    assert all(a < b for a, b in pairwise(rates[:10]))
+    assert all(a > b for a, b in pairwise(rates[9:]))
+    assert rates[-1] < 1e-3
+
+
+@pytest.mark.parametrize("target", [PredictX0(), PredictEps(), PredictV(), PredictVelocity()])
+def test_the_perfect_network_has_no_loss_but_what_noise_leaves(target):
+    """Data at one point: the exact answer is a function of x_t, so the loss can reach zero."""
+    point = torch.tensor([0.3, -0.7])
+
+    def perfect(x_t, t, label=None):
+        scales = Cosine()(t)
+        x_0 = point.expand_as(x_t)
+        eps = (x_t - scales.alpha_t[:, None] * x_0) / scales.sigma_t[:, None]
+        return target.true(x_0, eps, scales)
+
+    loss = denoising_loss(Cosine(), target, t_min=0.05)
+    value = loss(perfect, (point.expand(64, 2),), torch.Generator().manual_seed(0))
+    wrong = loss(lambda x, t, label=None: -perfect(x, t), (point.expand(64, 2),), torch.Generator())
+    assert value < 1e-9
+    assert wrong > 0.1
+
+
+def test_the_weight_multiplies_the_squared_error():
+    def zero(x_t, t, label=None):
+        return torch.zeros_like(x_t)
+
+    x_0 = points(128)
+
+    def value(weight):
+        loss = denoising_loss(Rectified(), PredictEps(), weight=weight, t_min=0.1)
+        return loss(zero, (x_0,), torch.Generator().manual_seed(0))
+
+    assert value(lambda scales: 3 * torch.ones_like(scales.sigma_t)) == pytest.approx(
+        3 * float(value(None)), rel=1e-6
+    )
+    assert value(lambda scales: scales.sigma_t) < value(None)
+
+
+def test_times_cover_their_range_evenly():
+    seen = []
+
+    def spy(x_t, t, label=None):
+        seen.append(t)
+        return torch.zeros_like(x_t)
+
+    loss = denoising_loss(Rectified(), PredictVelocity(), t_min=0.2, t_max=0.6)
+    loss(spy, (points(100),), torch.Generator().manual_seed(0))
+    cells = ((seen[0] - 0.2) / 0.4 * 100).floor()
+    assert sorted(cells.tolist()) == list(range(100)), "one time in each hundredth of the range"
+
+
+def test_labels_are_dropped_at_the_stated_rate():
+    seen = []
+
+    def spy(x_t, t, label=None):
+        seen.append(label)
+        return torch.zeros_like(x_t)
+
+    labels = torch.arange(4000) % 10
+    loss = denoising_loss(Rectified(), PredictVelocity(), label_dropout=0.2, null_label=10)
+    loss(spy, (points(4000), labels), torch.Generator().manual_seed(0))
+    share = (seen[0] == 10).double().mean()
+    # Seven standard deviations of a binomial share of 4000: a false alarm in 1e11 seeds.
+    assert abs(share - 0.2) < 7 * (0.2 * 0.8 / 4000) ** 0.5
+    assert torch.equal(seen[0][seen[0] != 10], labels[seen[0] != 10])
+
+
+def test_the_denoiser_of_a_network_asks_with_time_and_label():
+    def network(x_t, t, label=None):
+        return (t * label)[:, None] * torch.ones_like(x_t)
+
+    denoiser = as_denoiser(network, Rectified(), PredictX0(), torch.tensor([1, 2]))
+    out = denoiser(torch.zeros(2, 3), torch.tensor([0.5, 0.25]))
+    assert torch.equal(out, torch.full((2, 3), 0.5))
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"n_steps": -1}, "n_steps"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingSettings(**wrong)
+
+
+def test_data_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="no data"):
+        train(MLP(2), noisy_regression, (torch.zeros(0, 2),), TrainingSettings(n_steps=1))
+    data = (torch.zeros(4, 2), torch.zeros(3))
+    with pytest.raises(ValueError, match=r"\[4, 3\]"):
+        train(MLP(2), noisy_regression, data, TrainingSettings(n_steps=1))
+    with pytest.raises(ValueError, match="t_min"):
+        denoising_loss(Rectified(), PredictX0(), t_min=0.5, t_max=0.5)
+    with pytest.raises(ValueError, match="null_label"):
+        denoising_loss(Rectified(), PredictX0(), label_dropout=0.1)
+
+
+def test_progress_counts_down():
+    told = []
+    settings = TrainingSettings(n_steps=4, batch_size=8)
+    train(MLP(2), noisy_regression, (points(),), settings, progress=told.append)
+    assert [p.step for p in told] == [1, 2, 3, 4]
+    assert told[-1].seconds_left == 0
+    assert "step 4/4" in str(told[-1])

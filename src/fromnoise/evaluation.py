@@ -134,35 +134,49 @@ def frechet_distance(features_a: Float[Tensor, "n d"], features_b: Float[Tensor,
 
 def real_against_real(
     features_a: Float[Tensor, "n d"],
+    labels_a: Int[Tensor, " n"],
     features_b: Float[Tensor, "m d"],
+    labels_b: Int[Tensor, " m"],
     n_splits: int = 100,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Floor of the Frechet distance: both sets pooled and split anew, at the same sizes.
 
+    Every split keeps the number of each class on either side, as samples do that are drawn for the
+    labels of the held-out set; splits that let the classes vary double the distance on the digits.
     `mean` is the mean over splits; `low` and `high` hold the share `level` of the splits.
 
     Args:
-        features_a: Features of one set of real data, as large as the set of samples to judge.
+        features_a: Features of real data, as many as there are samples to judge.
+        labels_a: Their classes.
         features_b: Features of the real data that samples are compared with.
+        labels_b: Their classes.
         n_splits: Number of random splits.
         level: Share of the splits between `low` and `high`.
         seed: Of the splits.
     """
     _check_level(level)
-    pool, n = torch.cat([features_a, features_b]), len(features_a)
+    pool, labels = torch.cat([features_a, features_b]), torch.cat([labels_a, labels_b])
     generator = torch.Generator().manual_seed(seed)
     found = []
     for _ in range(n_splits):
-        order = torch.randperm(len(pool), generator=generator)
-        found.append(frechet_distance(pool[order[:n]], pool[order[n:]]))
+        first = torch.zeros(len(pool), dtype=torch.bool)
+        for label in labels.unique():
+            members = (labels == label).nonzero()[:, 0]
+            order = torch.randperm(len(members), generator=generator)
+            first[members[order[: int((labels_a == label).sum())]]] = True
+        found.append(frechet_distance(pool[first], pool[~first]))
     low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
     return {"mean": float(np.mean(found)), "low": float(low), "high": float(high)}
 
 
 class Classifier(nn.Module):
-    """Small convolutional classifier; its last hidden layer gives the features that judge."""
+    """Small convolutional classifier; its last hidden layer gives the features that judge.
+
+    The features are normalized to mean 0 and variance 1 within each image, so that a longer
+    training of the judge does not stretch every distance.
+    """
 
     def __init__(self, image_size: int, n_classes: int, n_features: int = 64, seed: int = 0):
         super().__init__()
@@ -180,7 +194,8 @@ class Classifier(nn.Module):
 
     def features(self, images: Float[Tensor, "n 1 side side"]) -> Float[Tensor, "n d"]:
         """The last hidden layer."""
-        return F.relu(self.convolutions(images))
+        hidden = F.relu(self.convolutions(images))
+        return F.layer_norm(hidden, hidden.shape[-1:])
 
     def forward(self, images: Float[Tensor, "n 1 side side"]) -> Float[Tensor, "n classes"]:
         """Unnormalized log-probabilities of the classes."""
@@ -214,15 +229,15 @@ def train_classifier(
 
     def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         pixels, classes = batch
-        moves = torch.randint(-1, 2, (2,), generator=generator, device=pixels.device)
-        # Digits leave a margin left and right; -1 is the empty page.
-        padded = F.pad(pixels, (1, 1, 1, 1), value=-1.0)
-        top, left = (1 + moves).tolist()
-        side = pixels.shape[-1]
-        moved = padded[..., top : top + side, left : left + side]
+        moves = torch.randint(3, (2, len(pixels)), generator=generator, device=pixels.device)
+        # -1 is the empty page, so a digit may leave it a little.
+        windows = F.pad(pixels, (1, 1, 1, 1), value=-1.0).unfold(2, side, 1).unfold(3, side, 1)
+        rows = torch.arange(len(pixels), device=pixels.device)
+        moved = windows[rows, :, moves[0], moves[1]]
         return F.cross_entropy(network(moved), classes)
 
-    network = Classifier(images.shape[-1], int(labels.max()) + 1, seed=seed)
+    side = images.shape[-1]
+    network = Classifier(side, int(labels.max()) + 1, seed=seed)
     settings = TrainingSettings(n_steps=n_steps, batch_size=64, weight_decay=1e-2, seed=seed)
     trained = train(network, loss, (images, labels), settings).network
     assert isinstance(trained, Classifier)
@@ -252,10 +267,10 @@ def c2st(
     Source:
         Lopez-Paz and Oquab 2017, <https://arxiv.org/abs/1610.06545>.
     """
+    # Boosted trees: of the classifiers of scikit-learn tried on real digits with 0.4 gray levels of
+    # noise added, they and random forests see the noise best, and they are the faster of the two.
+    from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
 
     n = min(len(samples_a), len(samples_b))
     if n < n_folds or n_folds < 2:
@@ -270,7 +285,7 @@ def c2st(
     x = torch.cat(rows).double().cpu().numpy()
     y = np.repeat([0, 1], n)
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    classifier = make_pipeline(StandardScaler(), SVC(C=1.0))
+    classifier = HistGradientBoostingClassifier(random_state=seed)
     return float(cross_val_score(classifier, x, y, cv=folds).mean())
 
 

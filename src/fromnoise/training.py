@@ -26,6 +26,8 @@ from fromnoise.schedules import Scales, Schedule, beside
 from fromnoise.targets import Target
 
 Batch = tuple[Tensor, ...]
+Network = Callable[..., Tensor]
+"""`network(x_t, t, label)`: a module of `fromnoise.networks`, or any function of that form."""
 Loss = Callable[[nn.Module, Batch, torch.Generator], Tensor]
 Measure = Callable[[nn.Module], dict[str, float]]
 
@@ -114,8 +116,8 @@ def denoising_loss(
     r"""Mean squared error of a prediction target, over random times and noise.
 
     $w(t)\, \lVert f_\theta(x_t, t, c) - y(x_0, \epsilon, t) \rVert^2 / d$ with $t$ uniform,
-    averaged over the batch. One random offset places the times of a batch evenly, which takes noise out of
-    the gradient and leaves its mean alone.
+    averaged over the batch. One random offset places the times of a batch evenly, which takes
+    noise out of the gradient and leaves its mean alone.
 
     Args:
         schedule: Noise schedule.
@@ -138,7 +140,7 @@ def denoising_loss(
             f"got {label_dropout} and {null_label}"
         )
 
-    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(network: Network, batch: Batch, generator: torch.Generator) -> Tensor:
         x_0, label = batch[0], batch[1] if len(batch) > 1 else None
         rand = partial(torch.rand, generator=generator, device=x_0.device)
         u = (torch.arange(len(x_0), device=x_0.device) + rand(())) / len(x_0)
@@ -158,7 +160,7 @@ def denoising_loss(
 
 
 def as_denoiser(
-    network: nn.Module, schedule: Schedule, target: Target, label: Tensor | None = None
+    network: Network, schedule: Schedule, target: Target, label: Tensor | None = None
 ) -> Denoiser:
     r"""Turn a trained network into $\hat x_0(x_t, t)$, the face that samplers know.
 
