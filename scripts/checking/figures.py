@@ -88,10 +88,12 @@ def is_the_drawing(book: Book, page: Page, image: HtmlElement, name: str) -> Ite
     place = links.locate(page, address)
     if place is None:
         return  # a broken image, and reported as that
-    if not posixpath.splitext(place)[0].removesuffix(".dark").endswith(f"figures/{name}"):
+    stem = posixpath.splitext(place)[0].removesuffix(".dark")
+    if not stem.removesuffix(".gpu").endswith(f"figures/{name}"):
         yield page.fault(image, "figure-unbound", f"{address} is not drawn by {name}")
         return
-    wanted = outputs(book, name).get(posixpath.basename(place))
+    drawn = f"{name}.gpu" if stem.endswith(".gpu") else name
+    wanted = outputs(book, drawn).get(posixpath.basename(place))
     if wanted is not None and digest(book.site / place) != wanted:
         sentence = f"{place} is not what {name} drew: its SHA-256 differs from the manifest's"
         yield page.fault(image, "figure-edited", sentence)
@@ -116,7 +118,8 @@ def drawn_by(book: Book, file: Path) -> Iterator[Fault]:
     """A drawing that no experiment answers for."""
     name = file.relative_to(book.docs / "figures").with_suffix("")
     name = name.with_name(name.name.removesuffix(".dark")).as_posix()
-    if not (book.root / "scripts" / "experiments" / f"{name}.py").is_file():
+    experiment = name.removesuffix(".gpu")
+    if not (book.root / "scripts" / "experiments" / f"{experiment}.py").is_file():
         yield book.fault(file, 1, "figure-unbound", f"no experiment scripts/experiments/{name}.py")
     elif file.name not in outputs(book, name):
         yield book.fault(file, 1, "figure-edited", f"the manifest of {name} does not list it")

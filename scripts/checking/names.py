@@ -64,16 +64,16 @@ class Known:
         self.used: set[str] = set()
         for folder in ("src", "scripts", "tests/equations"):
             for file in sorted((book.root / folder).rglob("*.py")):
-                self.read(file, in_package=folder == "src")
+                self.read(file, folder)
 
-    def read(self, file: Path, in_package: bool) -> None:
+    def read(self, file: Path, folder: str) -> None:
         """Collect the names of one file."""
         try:
             tree = ast.parse(file.read_text(encoding="utf-8"))
         except SyntaxError:
             return
         self.defined |= {file.stem, file.parent.name}
-        if in_package:
+        if folder == "src":
             parts = file.relative_to(self.book.root / "src").with_suffix("").parts
             self.modules[".".join(parts).removesuffix(".__init__")] = tree
         for node in ast.walk(tree):
@@ -88,7 +88,8 @@ class Known:
                 self.used.add(node.attr)
             elif isinstance(node, ast.alias):
                 self.used |= {*node.name.split("."), node.asname or ""}
-            elif isinstance(node, ast.Dict):
+            # The keys of a check are names of planted faults, which are words, not code.
+            elif isinstance(node, ast.Dict) and folder != "tests/equations":
                 self.used |= {key.value for key in node.keys if is_text(key)}
             elif isinstance(node, ast.Subscript) and is_text(node.slice):
                 self.used.add(node.slice.value)

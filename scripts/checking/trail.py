@@ -73,8 +73,8 @@ def from_experiments(book: Book) -> Iterator[Fault]:
     seen = shown(book)
     for file in sorted(folder.glob("*/*.py")):
         chapter, name = file.parent.name, file.stem
-        if name == "__init__":
-            continue
+        if name.startswith("_"):
+            continue  # a part that several experiments share
         page = PAGES_WITHOUT_CHAPTER.get(chapter, f"chapters/{chapter}.md")
         if not (book.docs / page).is_file():
             yield book.fault(file, 1, "trail", f"the experiment has no chapter: docs/{page}")
@@ -82,7 +82,7 @@ def from_experiments(book: Book) -> Iterator[Fault]:
             yield book.fault(file, 1, "trail", "no page shows this experiment")
     for manifest in sorted((book.docs / "figures").rglob("*.json")):
         name = manifest.relative_to(book.docs / "figures").with_suffix("").as_posix()
-        if not (folder / f"{name}.py").is_file():
+        if not (folder / f"{name.removesuffix('.gpu')}.py").is_file():
             yield book.fault(manifest, 1, "trail", "results of an experiment that is gone")
 
 

@@ -1,8 +1,8 @@
 """A displayed equation is proved by two independent computations and by wrong ones that must fail.
 
 A check returns `Sides`: the left side, the right side, and the right side with a fault planted in
-it (a sign, a factor of one half, an index). `proves` turns it into a test and enters it in
-`PROOFS`, where the site looks up which test guards which equation.
+it (a sign, a factor of one half, an index). `proves` turns it into a test. Which test proves which
+equation is read from the decorator by whoever asks; nothing is kept at run time.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,6 @@ from functools import wraps
 
 import torch
 from torch import Tensor
-
-PROOFS: dict[str, str] = {}
-"""Equation id to the name of the test that proves it, filled as test modules are imported."""
 
 MARGIN = 1e4
 """A planted fault must miss by this many tolerances, or the check could not have seen it."""
@@ -61,19 +58,17 @@ def judge(sides: Sides) -> None:
 
 
 def proves(*equations: str) -> Callable[[Callable[[], Sides]], Callable[[], None]]:
-    """Register a function that returns `Sides` as the test of these equations."""
+    """Make a function that returns `Sides` the test of these equations."""
     if not equations:
         raise ValueError("proves() needs the id of at least one equation")
 
-    def register(check: Callable[[], Sides]) -> Callable[[], None]:
+    def decorate(check: Callable[[], Sides]) -> Callable[[], None]:
         @wraps(check)
         def test() -> None:
             judge(check())
 
         # pytest reads the signature of the wrapped function; the test returns None.
         test.__annotations__ = {}
-        for equation in equations:
-            PROOFS[equation] = check.__name__
         return test
 
-    return register
+    return decorate

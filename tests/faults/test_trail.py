@@ -1,0 +1,37 @@
+"""A break anywhere on the trail between a chapter and its figures is reported where it is."""
+
+import pytest
+
+import check_site
+
+CASES = {
+    "chapter without module": ("src/fromnoise/toy.py", None, "has no module"),
+    "chapter without test": ("tests/test_toy.py", None, "has no test"),
+    "chapter without proofs": ("tests/equations/test_toy.py", None, "no file of equation checks"),
+    "module without test": ("src/fromnoise/extra.py", '"""Extra."""\n', "module has no test"),
+    "module without page": ("src/fromnoise/extra.py", '"""Extra."""\n', "no page of reference"),
+    "page of reference without module": ("docs/reference/old.md", "# old\n", "for no module"),
+    "test of nothing": ("tests/test_old.py", "", "a test of no module"),
+    "proofs of no chapter": ("tests/equations/test_old.py", "", "equations of no chapter"),
+    "experiment of no chapter": ("scripts/experiments/old/x.py", '"""X?"""\n', "has no chapter"),
+    "experiment on no page": ("scripts/experiments/toy/x.py", '"""X?"""\n', "no page shows"),
+    "results of nothing": ("docs/figures/toy/old.json", "{}", "experiment that is gone"),
+    "public function undocumented": (
+        "src/fromnoise/toy.py",
+        '"""Toys."""\n\n\ndef third(x):\n    """A third."""\n',
+        "third is public and has no entry",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.replace(" ", "_"))
+def test_a_break_of_the_trail_is_caught(book, case):
+    path, text, sentence = CASES[case]
+    file = book.root / path
+    if text is None:
+        file.unlink()
+    else:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    found = check_site.faults(book, ("trail",))
+    assert any(fault.code == "trail" and sentence in fault.sentence for fault in found), found
