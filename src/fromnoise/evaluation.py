@@ -39,8 +39,9 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     if not np.isfinite(x).all():
         raise ValueError(f"values must be finite, got {x.tolist()}")
     _check_level(level)
-    half = stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
-    return {"mean": x.mean(), "low": x.mean() - half, "high": x.mean() + half}
+    center, error = float(x.mean()), float(x.std(ddof=1) / np.sqrt(len(x)))
+    half = float(stats.t.ppf(0.5 + level / 2, len(x) - 1)) * error
+    return {"mean": center, "low": center - half, "high": center + half}
 
 
 # --8<-- [end:mean_interval]

@@ -1,0 +1,266 @@
+"""Every measure on cases whose answer is known, and on wrong ones that it must tell apart."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from fromnoise.datasets import digits, snap_to_levels
+from fromnoise.evaluation import (
+    bootstrap_interval,
+    c2st,
+    frechet_distance,
+    frechet_gaussians,
+    mean_interval,
+    nearest_neighbor_ratio,
+    real_against_real,
+    train_classifier,
+)
+
+
+def normal(n, d, seed=0, dtype=torch.float64):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def covariance(d, seed):
+    root = normal(d, d, seed)
+    return root @ root.T / d + 0.1 * torch.eye(d, dtype=torch.float64)
+
+
+class TestMeanInterval:
+    def test_three_values_have_a_closed_form(self):
+        """With two degrees of freedom the quantile p of t is (2p - 1) / sqrt(2p (1 - p))."""
+        found = mean_interval([1.0, 2.0, 3.0])
+        half = 0.95 / math.sqrt(2 * 0.975 * 0.025) / math.sqrt(3)
+        assert found == pytest.approx({"mean": 2.0, "low": 2 - half, "high": 2 + half}, rel=1e-12)
+
+    def test_it_covers_as_often_as_it_says(self):
+        """2000 triples: 95 % of intervals hold the true mean; the normal quantile covers 81 %."""
+        triples = normal(2000, 3).tolist()
+        found = [mean_interval(triple) for triple in triples]
+        hits = sum(interval["low"] <= 0 <= interval["high"] for interval in found)
+        # Six standard deviations of a binomial share.
+        assert abs(hits / 2000 - 0.95) < 6 * math.sqrt(0.95 * 0.05 / 2000)
+        wrong = sum(
+            abs(np.mean(triple)) <= 1.96 * np.std(triple, ddof=1) / math.sqrt(3)
+            for triple in triples
+        )
+        assert abs(wrong / 2000 - 0.95) > 6 * math.sqrt(0.95 * 0.05 / 2000)
+
+    @pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan]])
+    def test_it_refuses_what_has_no_spread(self, values):
+        with pytest.raises(ValueError, match="values"):
+            mean_interval(values)
+
+    def test_it_refuses_a_level_of_one(self):
+        with pytest.raises(ValueError, match="level"):
+            mean_interval([1.0, 2.0], level=1.0)
+
+
+class TestBootstrapInterval:
+    def test_the_mean_has_its_known_standard_error(self):
+        x = normal(400, 1)
+        found = bootstrap_interval(lambda rows: float(rows.mean()), x, n_resamples=1000)
+        half = (found["high"] - found["low"]) / 2
+        # A standard deviation from 1000 resamples has a relative error of 1 / sqrt(2000).
+        assert half == pytest.approx(1.96 * float(x.std()) / 20, rel=6 / math.sqrt(2000))
+        assert found["mean"] == float(x.mean())
+
+    def test_a_biased_statistic_keeps_its_place(self):
+        """Percentiles of resamples would lie above the Frechet distance itself."""
+        a, b = normal(200, 8, 0), normal(200, 8, 1)
+        found = bootstrap_interval(frechet_distance, a, b, n_resamples=50)
+        assert found["low"] < frechet_distance(a, b) < found["high"]
+        generator = torch.Generator().manual_seed(0)
+        resampled = [
+            frechet_distance(
+                *(part[torch.randint(200, (200,), generator=generator)] for part in (a, b))
+            )
+            for _ in range(50)
+        ]
+        assert np.quantile(resampled, 0.025) > found["mean"]
+
+    def test_equal_seeds_give_equal_intervals(self):
+        x = normal(30, 2)
+        one, two, other = (
+            bootstrap_interval(lambda r: float(r.std()), x, n_resamples=20, seed=s)
+            for s in (0, 0, 1)
+        )
+        assert one == two != other
+
+    def test_it_refuses_an_empty_set(self):
+        with pytest.raises(ValueError, match="rows"):
+            bootstrap_interval(lambda r: 0.0, torch.zeros(0, 2))
+
+
+class TestFrechet:
+    def test_diagonal_gaussians_have_the_textbook_distance(self):
+        mean_a, mean_b = normal(5, 1, 0)[:, 0], normal(5, 1, 1)[:, 0]
+        std_a, std_b = normal(5, 1, 2)[:, 0].abs(), normal(5, 1, 3)[:, 0].abs()
+        exact = (mean_a - mean_b).square().sum() + (std_a - std_b).square().sum()
+        found = frechet_gaussians(mean_a, std_a.square().diag(), mean_b, std_b.square().diag())
+        assert found == pytest.approx(float(exact), rel=1e-12)
+
+    def test_it_equals_the_cost_of_the_optimal_map(self):
+        """Full covariances: the linear map that carries one Gaussian onto the other."""
+        zero = torch.zeros(6, dtype=torch.float64)
+        a, b = covariance(6, 0), covariance(6, 1)
+        values, vectors = torch.linalg.eigh(a)
+        root, inverse = (vectors * values**power @ vectors.T for power in (0.5, -0.5))
+        inner_values, inner_vectors = torch.linalg.eigh(root @ b @ root)
+        move = inverse @ (inner_vectors * inner_values.sqrt() @ inner_vectors.T) @ inverse
+        torch.testing.assert_close(move @ a @ move, b)
+        left = torch.eye(6, dtype=torch.float64) - move
+        cost = float((left @ a @ left.T).trace())
+        assert frechet_gaussians(zero, a, zero, b) == pytest.approx(cost, rel=1e-10)
+        # The wrong formula that multiplies the two roots agrees only if the matrices commute.
+        other_values, other_vectors = torch.linalg.eigh(b)
+        root_b = other_vectors * other_values.sqrt() @ other_vectors.T
+        wrong = float((a + b - 2 * root @ root_b).trace())
+        assert abs(wrong - cost) > 1e-3 * cost
+
+    def test_it_is_symmetric_zero_on_itself_and_survives_rank_loss(self):
+        zero, one = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
+        a, b = covariance(4, 0), torch.diag(torch.tensor([1.0, 0, 0, 0], dtype=torch.float64))
+        assert frechet_gaussians(zero, a, one, b) == pytest.approx(
+            frechet_gaussians(one, b, zero, a),
+            rel=1e-7,  # roots of eigenvalues that are zero but for rounding, 1e-16
+        )
+        assert frechet_gaussians(one, b, one, b) < 1e-14
+        assert frechet_gaussians(zero, a, zero, a) < 1e-12
+
+    def test_turning_both_sets_changes_nothing(self):
+        a, b = normal(50, 4, 0), normal(60, 4, 1) * 2 + 1
+        turn, _ = torch.linalg.qr(normal(4, 4, 2))
+        assert frechet_distance(a @ turn, b @ turn) == pytest.approx(frechet_distance(a, b))
+
+    def test_small_sets_bias_it_upward(self):
+        """Both sets from one distribution: the mean's part alone expects 2 d / n."""
+        values = {
+            n: np.mean(
+                [frechet_distance(normal(n, 8, 2 * s), normal(n, 8, 2 * s + 1)) for s in range(20)]
+            )
+            for n in (50, 800)
+        }
+        assert values[50] > 2 * 8 / 50
+        # The bias falls like 1 / n.
+        assert values[50] / values[800] == pytest.approx(16, rel=0.3)
+
+    def test_it_refuses_a_single_row_and_nan(self):
+        with pytest.raises(ValueError, match="two rows"):
+            frechet_distance(normal(1, 3), normal(5, 3))
+        with pytest.raises(ValueError, match="finite"):
+            frechet_distance(normal(5, 3) * math.nan, normal(5, 3))
+
+
+def test_the_floor_keeps_the_classes_in_proportion():
+    """Two far classes: if their shares may vary, distance appears where there is none."""
+    labels = torch.arange(400) % 2
+    features = normal(400, 2) + 10.0 * labels[:, None]
+    a, b = slice(0, 200), slice(200, 400)
+    found = real_against_real(features[a], labels[a], features[b], labels[b], n_splits=30)
+    generator = torch.Generator().manual_seed(0)
+    careless = []
+    for _ in range(30):
+        order = torch.randperm(400, generator=generator)
+        careless.append(frechet_distance(features[order[:200]], features[order[200:]]))
+    assert found["low"] < found["mean"] < found["high"] < 0.2
+    assert np.mean(careless) > 2 * found["mean"]
+    # A set that really differs lies far above the floor.
+    assert frechet_distance(features[a], features[b] + 1.0) > found["high"]
+
+
+class TestC2st:
+    def test_equal_distributions_cannot_be_told_apart(self):
+        found = [c2st(normal(300, 4, 2 * s), normal(300, 4, 2 * s + 1), seed=s) for s in range(3)]
+        # Five standard deviations of the share of 600 independent guesses, averaged over 3.
+        assert abs(np.mean(found) - 0.5) < 5 * 0.5 / math.sqrt(3 * 600)
+
+    def test_a_shift_is_seen_up_to_what_is_possible(self):
+        """Unit Gaussians at distance 2: the best rule is right with probability Phi(1) = 0.841."""
+        a, b = normal(1000, 1, 0), normal(1000, 1, 1) + 2
+        found = c2st(a, b)
+        assert 0.80 < found < 0.841 + 4 * math.sqrt(0.841 * 0.159 / 2000)
+
+    def test_far_sets_are_always_told_apart(self):
+        assert c2st(normal(200, 2, 0), normal(200, 2, 1) + 9) > 0.99
+
+    def test_guessing_the_larger_set_does_not_pay(self):
+        found = c2st(normal(600, 2, 0), normal(150, 2, 1))
+        assert abs(found - 0.5) < 5 * 0.5 / math.sqrt(300)
+
+    def test_it_refuses_sets_that_do_not_fit(self):
+        with pytest.raises(ValueError, match="rows differ"):
+            c2st(normal(10, 2), normal(10, 3))
+        with pytest.raises(ValueError, match="n_folds"):
+            c2st(normal(3, 2), normal(10, 2))
+
+
+class TestNearestNeighborRatio:
+    def test_new_samples_of_the_same_distribution_give_one(self):
+        training, held_out, samples = (normal(1000, 3, s) for s in range(3))
+        assert nearest_neighbor_ratio(samples, training, held_out) == pytest.approx(1, abs=0.15)
+
+    def test_a_memorizer_is_caught(self):
+        training, held_out = normal(500, 3, 0), normal(500, 3, 1)
+        assert nearest_neighbor_ratio(training[:100], training, held_out) == 0
+        copies = training[:100] + 0.01 * normal(100, 3, 2)
+        assert nearest_neighbor_ratio(copies, training, held_out) < 0.2
+
+    def test_one_hand_computed_case(self):
+        training = torch.tensor([[0.0], [10.0]])
+        held_out = torch.tensor([[2.0], [13.0], [5.0]])
+        samples = torch.tensor([[1.0], [9.0], [10.5]])
+        # Nearest distances: held out 2, 3, 5; samples 1, 1, 0.5.
+        assert nearest_neighbor_ratio(samples, training, held_out) == pytest.approx(1 / 3)
+
+    def test_it_refuses_a_baseline_of_copies(self):
+        x = normal(5, 2)
+        with pytest.raises(ValueError, match="copies"):
+            nearest_neighbor_ratio(x, x, x)
+        with pytest.raises(ValueError, match="at least one"):
+            nearest_neighbor_ratio(x[:0], x, x)
+
+
+@pytest.fixture(scope="module")
+def judged():
+    data = digits()
+    return data, train_classifier(*data.validation, n_steps=250)
+
+
+def test_the_judge_reads_digits_it_never_saw(judged):
+    data, judge = judged
+    assert judge.accuracy(*data.train) > 0.93
+    wrong = (data.train.labels + 1) % 10
+    assert judge.accuracy(data.train.images, wrong) < 0.03
+
+
+def test_the_judge_orders_damage(judged):
+    """More gray levels of noise, more distance; noise of one level is already above the floor."""
+    data, judge = judged
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(data.train.images.shape, generator=generator)
+    features = judge.judge(data.test.images)
+    found = [
+        frechet_distance(
+            judge.judge(snap_to_levels(data.train.images + levels / 8 * noise)), features
+        )
+        for levels in (0, 1, 2, 4)
+    ]
+    assert found == sorted(found)
+    floor = real_against_real(
+        judge.judge(data.train.images), data.train.labels, features, data.test.labels, n_splits=20
+    )
+    assert found[0] < 1.3 * floor["mean"]
+    assert found[2] > floor["high"]
+
+
+def test_half_a_gray_level_of_noise_is_seen_by_the_two_sample_test():
+    """Frechet distance alone misses it: the reason why both are reported."""
+    data = digits()
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(data.train.images.shape, generator=generator)
+    noisy = snap_to_levels(data.train.images + 0.4 / 8 * noise)
+    assert c2st(noisy, data.test.images) > 0.8
+    assert abs(c2st(data.train.images, data.test.images) - 0.5) < 0.06
