@@ -1,0 +1,33 @@
+"""The API reference: one page per module, written here and filled by mkdocstrings."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the library and the first line of its docstring."""
+
+    name: str
+    says: str
+
+
+def modules(root: Path) -> list[Module]:
+    """Public modules of the package, by name."""
+    found = []
+    for file in sorted((root / "src" / "fromnoise").glob("*.py")):
+        if not file.stem.startswith("_"):
+            docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            found.append(Module(file.stem, " ".join(docstring.partition("\n\n")[0].split())))
+    return found
+
+
+def page(module: Module) -> str:
+    """Markdown of a module's page."""
+    says = module.says.replace('"', "'")
+    return (
+        f'---\ntitle: "fromnoise.{module.name}"\n'
+        f'description: "API reference of fromnoise.{module.name}. {says}"\n---\n\n'
+        f"::: fromnoise.{module.name}\n"
+    )

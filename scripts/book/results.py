@@ -1,0 +1,90 @@
+"""Numbers of the text, read from the manifest of the experiment that measured them."""
+
+import difflib
+import html
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from book.errors import BookError
+from book.sources import Number
+
+
+@lru_cache(maxsize=256)
+def _read(file: Path, stamp: int) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def manifest(root: Path, path: str) -> dict[str, Any]:
+    """What the experiment wrote beside its figure."""
+    file = root / path
+    if not file.is_file():
+        raise BookError(f"there is no {path}: run the experiment first")
+    try:
+        found = _read(file, file.stat().st_mtime_ns)
+    except ValueError as error:
+        raise BookError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("results"), dict):
+        raise BookError(f"{path} holds no results")
+    return found
+
+
+def look_up(tree: dict[str, Any], key: str, path: str) -> Any:
+    """The value under a dotted key; a part of a key may itself hold a dot, as in `beta.0.5`."""
+    value: Any = tree
+    parts = key.split(".")
+    at = 0
+    while at < len(parts):
+        for stop in range(len(parts), at, -1):
+            name = ".".join(parts[at:stop])
+            if isinstance(value, dict) and name in value:
+                value, at = value[name], stop
+                break
+            if isinstance(value, list) and name.lstrip("-").isdigit() and stop == at + 1:
+                if not -len(value) <= int(name) < len(value):
+                    raise BookError(f"{path} has no {key}: the list has {len(value)} entries")
+                value, at = value[int(name)], stop
+                break
+        else:
+            there = [str(k) for k in value] if isinstance(value, dict) else []
+            near = difflib.get_close_matches(parts[at], there, 3) or there[:8]
+            hint = f"; there is {', '.join(near)}" if near else ""
+            raise BookError(f"{path} has no result {key}{hint}")
+    return value
+
+
+def shown(value: Any, spec: str, key: str) -> str:
+    """A value in the given format."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        kind = "a group of results" if isinstance(value, dict | list) else repr(value)
+        raise BookError(f"{key} is {kind}, not a number")
+    try:
+        return format(value, spec)
+    except ValueError as error:
+        raise BookError(f"{key} = {value!r} cannot be written as {spec!r}: {error}") from error
+
+
+def bound_html(root: Path, number: Number) -> str:
+    """The HTML of a bound number, with its full value and where it comes from."""
+    results = manifest(root, number.manifest)["results"]
+    value = look_up(results, number.key, number.manifest)
+
+    def one(value: Any, spec: str, key: str) -> str:
+        text = shown(value, spec, f"{number.manifest}#{key}")
+        full = value if isinstance(value, str) else repr(value)
+        source = f"{number.manifest}#results.{key}"
+        return (
+            f'<data class="measured" value="{html.escape(full)}" '
+            f'data-source="{html.escape(source)}">{html.escape(text)}</data>'
+        )
+
+    if number.spec.startswith("interval"):
+        spec = number.spec.removeprefix("interval").strip()
+        if not isinstance(value, dict) or not {"mean", "low", "high"} <= value.keys():
+            raise BookError(f"{number.manifest}#{number.key} has no mean, low and high")
+        mean, low, high = (
+            one(value[part], spec, f"{number.key}.{part}") for part in ("mean", "low", "high")
+        )
+        return f'<span class="interval">{mean} ({low} to {high})</span>'
+    return one(value, number.spec, number.key)
