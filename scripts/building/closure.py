@@ -8,6 +8,7 @@ redraws the figure from stored results and trains nothing.
 
 import ast
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -179,6 +180,8 @@ class Sources:
 
 def canonical(node: object) -> str:
     """A text of a syntax tree that is the same in every version of Python that we support."""
+    if isinstance(node, ast.JoinedStr):
+        return f"JoinedStr([{', '.join(_merged(node.values))}])"
     if isinstance(node, ast.AST):
         parts = [
             f"{field}={canonical(value)}"
@@ -189,6 +192,15 @@ def canonical(node: object) -> str:
     if isinstance(node, list):
         return f"[{', '.join(canonical(item) for item in node if not _is_prose(item))}]"
     return repr(node)
+
+
+def _merged(parts: Iterable[ast.expr]) -> Iterator[str]:
+    """Texts of the parts of an f-string; versions of Python cut its constants differently."""
+    for is_text, group in itertools.groupby(parts, lambda part: isinstance(part, ast.Constant)):
+        if not is_text:
+            yield from map(canonical, group)
+        elif text := "".join(part.value for part in group):
+            yield repr(text)
 
 
 def digest(units: Iterable[Unit]) -> str:

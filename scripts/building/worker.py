@@ -34,7 +34,7 @@ from building import freshness, manifest, outputs
 from building.closure import Code, Sources, combined
 from building.manifest import Manifest
 from building.tree import BuildError, Experiment
-from fromnoise.provenance import CorruptFile, sha256_of
+from fromnoise.provenance import CorruptFile, sha256_of, write_whole
 
 N_THREADS = 1
 THREAD_VARIABLES = (
@@ -44,7 +44,7 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "matplotlib")
-HEARTBEAT_S = 2.0
+HEARTBEAT_S = 1.0
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -106,11 +106,13 @@ class Clock:
         return self._before + time.monotonic() - self._started
 
     def _watch(self, parent: int) -> None:
-        while not connection.wait([parent], timeout=HEARTBEAT_S):
+        while True:
+            orphaned = connection.wait([parent], timeout=HEARTBEAT_S)
             if self._file is not None:
                 with contextlib.suppress(OSError):
-                    self._file.write_text(f"{self.seconds():.1f}")
-        os._exit(1)
+                    write_whole(self._file, f"{self.seconds():.2f}".encode())
+            if orphaned:
+                os._exit(1)
 
 
 def in_words(order: Order, error: BaseException) -> str:

@@ -61,7 +61,8 @@ class Config:
 SIZES = {"full": Config(), "smoke": Config(number=0.5)}
 
 def run(config, device, workdir):
-    (workdir.parent.parent.parent / "runs.txt").open("a").write("run\\n")
+    with open("runs.txt", "a") as file:
+        file.write(f"{config.number}\\n")
     return {"twice": numbers.twice(config.number), "nested": {"list": [1, 2.5, [3]]}}
 
 def draw(results):
@@ -83,8 +84,11 @@ def twice(x):
 class Project:
     """The tree and the commands in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, like: "Project | None" = None) -> None:
         self.root = root
+        if like is not None:
+            shutil.copytree(like.root, root)
+            return
         (root / "scripts").mkdir(parents=True)
         shutil.copy(ROOT / "scripts" / "build_figures.py", root / "scripts")
         shutil.copytree(
@@ -147,14 +151,33 @@ class Project:
 
         return {row.name: (row.state, row.reason) for row in states(self.root, size)}
 
-    def runs(self, name: str = "") -> int:
-        """How often the experiments of this project ran."""
-        files = (self.root / ".build" / "work").rglob("runs.txt")
-        return sum(len(file.read_text().splitlines()) for file in files)
+    def runs(self) -> int:
+        """How often an experiment of this project ran."""
+        file = self.root / "runs.txt"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+    def files(self) -> dict[str, bytes]:
+        """What the site would show."""
+        found = sorted(path for path in self.figures.rglob("*") if path.is_file())
+        return {path.relative_to(self.figures).as_posix(): path.read_bytes() for path in found}
 
     @property
     def figures(self) -> Path:
         return self.root / "docs" / "figures"
+
+
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = Project(tmp_path_factory.mktemp("built") / "tree")
+    made.experiment("numbers/twice")
+    made.build()
+    return made
+
+
+@pytest.fixture
+def built(built_once: Project, tmp_path: Path) -> Project:
+    """A project whose figure is fresh, to be damaged at will."""
+    return Project(tmp_path / "tree", like=built_once)
 
 
 @pytest.fixture

@@ -1,0 +1,114 @@
+"""The command line: it says what there is, it is quick, and it needs no torch to look."""
+
+import re
+import time
+
+import pytest
+from building.progress import time_left
+
+TWICE = "scripts/experiments/numbers/twice.py"
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["rnu"], "unknown command 'rnu' (did you mean 'run'?); there are list, run, check, adopt"),
+        (["run", "numbers/twce"], "unknown experiment 'numbers/twce' (did you mean 'numbers/twi"),
+        (["check", "nmbers"], "(did you mean 'numbers'?); there are numbers/twice"),
+        (["list", "numbers/x*"], "there are numbers/twice"),
+        (["run", "--size", "ful"], "unknown size 'ful' (did you mean 'full'?); there are smoke, f"),
+        (["list", "--size", "small"], "there are smoke, full, gpu"),
+        (["run", "--device", "gpu"], "unknown device 'gpu'"),
+        (["run", "--device", "cuda"], "torch sees no CUDA device on this machine"),
+        (["run", "numbers/twice", "--size", "gpu", "--device", "cpu"], "there are full, smoke"),
+        (["run", "--size", "gpu"], "needs a CUDA device"),
+        (["run", "--jobs", "0"], "--jobs must be at least 1, got 0"),
+        (["run", "--jobs", "many"], "invalid int value: 'many'"),
+        (["run", "--sizes", "full"], "unrecognized arguments: --sizes"),
+        (["adopt"], "required: folder"),
+        ([], "required: VERB"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_there_is(built, arguments, said):
+    done = built.call(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_an_experiment_that_does_not_parse_is_named_and_the_others_run(project):
+    project.experiment("bad/broken", "def run(:\n")
+    project.experiment("bad/half", "def run(config, device, workdir): ...\n")
+    listed = project.call("list")
+    assert listed.returncode == 0
+    assert re.search(r"^bad/broken +broken .*bad/broken.py, line 1 is not Python", listed.stdout)
+    done = project.call("run")
+    assert done.returncode == 1
+    assert "scripts/experiments/bad/half.py defines no function draw()" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert project.states()["numbers/twice"][0] == "fresh"
+    assert project.call("check").returncode == 1
+
+
+def test_patterns_choose(project):
+    text = (project.root / TWICE).read_text()
+    for name in ("numbers/thrice", "other/one", "numbers/_shared"):
+        project.experiment(name, text)
+    project.build("numbers/tw*", "other")
+    states = {name: state for name, (state, _) in project.states().items()}
+    assert states == {"numbers/thrice": "missing", "numbers/twice": "fresh", "other/one": "fresh"}
+    assert project.call("check", "other").returncode == 0
+    assert project.call("check", "numbers").returncode == 1
+    assert "1 made" in project.build("--force", "other/one").stdout
+
+
+def test_several_run_at_once_and_the_longest_starts_first(project):
+    text = (project.root / TWICE).read_text()
+    (project.root / TWICE).unlink()
+    pauses = {"a": 0.05, "b": 0.6, "c": 0.3, "d": 0.1}
+    for name, pause in pauses.items():
+        slow = text.replace("    with open", f"    import time; time.sleep({pause})\n    with open")
+        project.experiment(f"p/{name}", slow)
+    project.build("--jobs", "4")
+    for name in pauses:
+        project.edit(f"scripts/experiments/p/{name}.py", "[1, 2.5, [3]]", "[1]")
+    out = project.build("--jobs", "1").stdout
+    assert re.findall(r"p/(\w): started", out) == ["b", "c", "d", "a"]
+    assert re.search(r"\[1/4\] p/b: done in 0\.\d s, about 0\.\d s left", out)
+    assert "p/a.py changed, about 0." in out
+
+
+def test_time_left_is_the_longer_of_the_mean_load_and_the_longest_rest():
+    assert time_left([], [], 2) is None
+    assert time_left([(None, 3.0)], [None], 2) is None
+    assert time_left([(10.0, 4.0)], [], 2) == 6.0
+    assert time_left([(10.0, 4.0), (10.0, 8.0)], [8.0, 4.0], 2) == 10.0
+    assert time_left([(10.0, 30.0)], [None], 1) == 10.0
+
+
+def test_looking_needs_neither_torch_nor_matplotlib(built):
+    for library in ("torch", "matplotlib", "numpy", "sklearn", "rich", "safetensors"):
+        built.write(f"fake/{library}.py", f"raise RuntimeError('{library} was imported')")
+    for verb in ("list", "check"):
+        done = built.call(verb)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_check_of_many_experiments_is_quick(built):
+    """The target is one second; the bound here leaves room for a loaded machine."""
+    lines = "\n".join(f"def f{i}(x, y=None):\n    return [x, {i}, y(x)]" for i in range(80))
+    names = [f"m{i}" for i in range(40)]
+    for index, name in enumerate(names):
+        others = "\n".join(f"import fromnoise.{other}" for other in names[:index])
+        built.write(f"src/fromnoise/{name}.py", f"{others}\n{lines}\n")
+    text = (built.root / TWICE).read_text().replace("import numbers,", "import m39, numbers,")
+    for index in range(100):
+        built.experiment(f"many/e{index}", f"{text}\n{lines}")
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert built.call("check").returncode == 1
+        seconds.append(time.perf_counter() - started)
+    print(f"check of 101 experiments on 41 modules: {min(seconds):.2f} s")
+    assert min(seconds) < 3
