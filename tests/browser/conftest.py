@@ -1,0 +1,146 @@
+"""The built site, served under a sub-path, in a headless Chromium."""
+
+import contextlib
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
+
+from checking.book import Book
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / "site"
+# Not the root of a host: everything must work from wherever the site is put.
+PREFIX = "/some/where/"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs a site and a browser."""
+    for item in items:
+        if Path(item.path).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.site)
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def book() -> Book:
+    if not (SITE / "index.html").is_file():
+        pytest.skip("site/ is not built: run make site")
+    return Book(root=ROOT, docs=ROOT / "docs", site=SITE)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves the site under the prefix, and nothing anywhere else."""
+
+    protocol_version = "HTTP/1.1"
+
+    def translate_path(self, path: str) -> str:
+        if not path.startswith(PREFIX):
+            return str(SITE / "outside the sub-path")
+        return super().translate_path("/" + path.removeprefix(PREFIX))
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: what matters is asserted."""
+
+
+@pytest.fixture(scope="session")
+def address(book: Book) -> Iterator[str]:
+    """Where the site is served."""
+    handler = functools.partial(Handler, directory=str(SITE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}{PREFIX}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """Playwright's own Chromium where it is installed, or the one of the system."""
+    own = Path(playwright.chromium.executable_path)
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+    path = str(own) if own.is_file() else found
+    if path is None:
+        pytest.skip("no Chromium here: install chromium, or run playwright install chromium")
+    try:
+        launched = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    except Error as error:
+        pytest.fail(f"{path} does not start: {error.message.splitlines()[0]}")
+    with contextlib.closing(launched):
+        yield launched
+
+
+class Visit:
+    """A page that was opened, and all that went wrong while it was."""
+
+    def __init__(self, page: Page, address: str):
+        self.page = page
+        self.address = address
+        self.problems: list[str] = []
+        host = address.removesuffix(PREFIX)
+        page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        page.on(
+            "console",
+            lambda said: said.type == "error" and self.problems.append(f"console: {said.text}"),
+        )
+        page.on(
+            "request",
+            lambda asked: (
+                not asked.url.startswith((host, "data:", "blob:"))
+                and self.problems.append(f"request to another origin: {asked.url}")
+            ),
+        )
+        page.on(
+            "response",
+            lambda given: (
+                given.status >= 400 and self.problems.append(f"status {given.status}: {given.url}")
+            ),
+        )
+
+    def open(self, path: str) -> Page:
+        """Open a page by its path in the site, and wait until it is at rest."""
+        self.page.goto(self.address + path.removesuffix("index.html"), wait_until="load")
+        self.page.evaluate("document.fonts.ready.then(() => true)")
+        self.page.wait_for_load_state("networkidle")
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str):
+    """Opens a page in a fresh context: `visit(width=360, scheme="dark")`."""
+    contexts = []
+
+    def start(width: int = 1280, scheme: str = "light", **options) -> Visit:
+        context = browser.new_context(
+            viewport={"width": width, "height": 800},
+            color_scheme=scheme,
+            reduced_motion="no-preference",
+            **options,
+        )
+        contexts.append(context)
+        return Visit(context.new_page(), address)
+
+    yield start
+    for context in contexts:
+        context.close()
