@@ -25,7 +25,9 @@ def test_the_sources_lead_to_each_other(book, steps):
 @pytest.mark.site
 @pytest.mark.skipif(not (ROOT / "site" / "index.html").is_file(), reason="site/ is not built")
 @pytest.mark.parametrize(
-    "steps", [trail.from_experiments, trail.from_public_names], ids=lambda f: f.__name__
+    "steps",
+    [trail.from_reference, trail.from_experiments, trail.from_public_names],
+    ids=lambda f: f.__name__,
 )
 def test_the_pages_lead_to_the_sources(book, steps):
     assert [str(fault) for fault in steps(book)] == []

@@ -23,6 +23,7 @@ def check(book: Book) -> Iterator[Fault]:
     """Broken steps of the trail, in both directions."""
     yield from from_chapters(book)
     yield from from_modules(book)
+    yield from from_reference(book)
     yield from from_experiments(book)
     yield from from_tests(book)
     yield from from_public_names(book)
@@ -31,7 +32,7 @@ def check(book: Book) -> Iterator[Fault]:
 def modules(book: Book) -> list[Path]:
     """Modules of the package."""
     found = (book.root / "src" / PACKAGE).rglob("*.py")
-    return sorted(file for file in found if file.stem != "__init__")
+    return sorted(file for file in found if not file.stem.startswith("_"))
 
 
 def from_chapters(book: Book) -> Iterator[Fault]:
@@ -50,21 +51,29 @@ def from_chapters(book: Book) -> Iterator[Fault]:
 
 
 def from_modules(book: Book) -> Iterator[Fault]:
-    """A module has a test and a page of reference, and each of those has a module."""
+    """A module has a test of its name."""
     package = book.root / "src" / PACKAGE
     for module in modules(book):
-        place = module.relative_to(package).with_suffix("")
-        test = book.root / "tests" / place.parent / f"test_{place.name}.py"
-        page = book.docs / "reference" / place.with_suffix(".md")
+        place = module.relative_to(package)
+        test = book.root / "tests" / place.parent / f"test_{place.name}"
         if not test.is_file():
             yield book.fault(module, 1, "trail", f"the module has no test: {book.shown(test)}")
-        if not page.is_file():
-            sentence = f"the module has no page of reference: {book.shown(page)}"
-            yield book.fault(module, 1, "trail", sentence)
-    for page in sorted((book.docs / "reference").rglob("*.md")):
-        place = page.relative_to(book.docs / "reference").with_suffix("")
-        if place.name != "index" and not (package / place.with_suffix(".py")).is_file():
-            yield book.fault(page, 1, "trail", "a page of reference for no module")
+
+
+def from_reference(book: Book) -> Iterator[Fault]:
+    """A module has a page of reference, and such a page has a module."""
+    names = {
+        module.relative_to(book.root / "src" / PACKAGE).with_suffix(""): module
+        for module in modules(book)
+    }
+    wanted = {f"reference/{name.as_posix()}/index.html": file for name, file in names.items()}
+    for address, module in wanted.items():
+        if address not in book.by_address:
+            yield book.fault(module, 1, "trail", f"the module has no page of reference: {address}")
+    for address, page in book.by_address.items():
+        is_reference = address.startswith("reference/") and address != "reference/index.html"
+        if is_reference and address not in wanted:
+            yield page.fault(None, "trail", "a page of reference for no module")
 
 
 def from_experiments(book: Book) -> Iterator[Fault]:

@@ -10,7 +10,11 @@ CASES = {
     "chapter without proofs": ("tests/equations/test_toy.py", None, "no file of equation checks"),
     "module without test": ("src/fromnoise/extra.py", '"""Extra."""\n', "module has no test"),
     "module without page": ("src/fromnoise/extra.py", '"""Extra."""\n', "no page of reference"),
-    "page of reference without module": ("docs/reference/old.md", "# old\n", "for no module"),
+    "page of reference without module": (
+        "built/reference/old/index.html",
+        "<h1>old</h1>",
+        "for no module",
+    ),
     "test of nothing": ("tests/test_old.py", "", "a test of no module"),
     "proofs of no chapter": ("tests/equations/test_old.py", "", "equations of no chapter"),
     "experiment of no chapter": ("scripts/experiments/old/x.py", '"""X?"""\n', "has no chapter"),
