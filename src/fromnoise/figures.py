@@ -204,6 +204,11 @@ def _settings(family: list[str]) -> dict[Any, Any]:
         "figure.facecolor": "none",
         "figure.dpi": 100,
         "figure.constrained_layout.use": True,
+        # Flush with the column outside, well apart inside.
+        "figure.constrained_layout.w_pad": 0.02,
+        "figure.constrained_layout.h_pad": 0.02,
+        "figure.constrained_layout.wspace": 0.07,
+        "figure.constrained_layout.hspace": 0.07,
         "savefig.facecolor": "none",
         "savefig.transparent": True,
         "savefig.dpi": 200,

@@ -1,0 +1,32 @@
+// Small services to the reader, none of which a page needs.
+
+// A box that scrolls sideways can be reached by the keyboard; one that does not is no stop.
+const boxes = document.querySelectorAll(".drawing, .equation-body, .table-wrap, .md-typeset__table");
+const observer = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+for (const box of boxes) observer.observe(box);
+
+// Paper cannot be opened: print with every answer and derivation unfolded.
+let closed = [];
+addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("details:not([open])")];
+  for (const details of closed) details.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const details of closed) details.open = false;
+});
+
+// A link to something folded opens what hides it.
+const reveal = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let box = target?.closest("details"); box; box = box.parentElement.closest("details")) {
+    box.open = true;
+  }
+  if (target?.closest("details")) target.scrollIntoView();
+};
+addEventListener("hashchange", reveal);
+reveal();
