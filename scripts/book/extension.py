@@ -24,7 +24,10 @@ from book.sources import SPOKEN, Block, Bracket, Citation, Equation, Fence, Page
 from book.volume import Volume
 
 STASHED = re.compile("(?P<p><p>)?\ue000(?P<number>\\d+)\ue001(?(p)(?P<end></p>)?)")
+COLUMN_CHARACTERS = 76
 BOXED = (*SPOKEN, "figure", "script")
+COLUMN = 74
+"""Characters of code that fit into the column of text; longer blocks reach into the margin."""
 BLOCK_LEVEL = re.compile(r"<(?:div|details|ul|ol|table|section|p|dl|h\d)\b")
 
 
@@ -132,8 +135,14 @@ class Replacer(Preprocessor):
 
     def _inline_edits(self, page: Page) -> Iterator[tuple[int, int, str]]:
         for formula in page.formulas:
-            mark = self.volume.formulas.mark(formula.tex, formula.display, formula.place)
-            yield formula.start, formula.end, mark
+            if formula.display:
+                # In a docstring: a line of its own, but no numbered equation of the book.
+                tex = rf"\displaystyle {formula.tex}"
+                mark = self.volume.formulas.mark(tex, False, formula.place)
+                yield formula.start, formula.end, self.stash(f'<span class="formula">{mark}</span>')
+            else:
+                mark = self.volume.formulas.mark(formula.tex, False, formula.place)
+                yield formula.start, formula.end, mark
         for number in page.numbers:
             markup = self.attempt(number.place, results.bound_html, self.volume.root, number)
             yield number.start, number.end, self.stash(markup)
@@ -253,7 +262,8 @@ class Replacer(Preprocessor):
     def _fence(self, fence: Fence) -> str:
         pad = " " * fence.indent
         if not fence.source:
-            code, info = fence.code, fence.info
+            code = fence.code
+            info = "{.python}" if fence.info == "python" else fence.info
         else:
             try:
                 code = blocks.code_of(fence, self.volume.root)
@@ -263,6 +273,12 @@ class Replacer(Preprocessor):
             path, _, section = fence.source.partition(":")
             title = f"{path}: {section}" if section else path
             info = f'{{.python data-source="{fence.source}" title="{title}"}}'
+        if max(map(len, code.split("\n"))) > COLUMN_CHARACTERS:
+            # The style sheet lets such a block run into the margin, so that it need not scroll.
+            info = "{.python}" if info == "python" else info
+            info = info.replace("{.python", "{.python .wide")
+        if info.startswith("{.python") and max(map(len, code.split("\n"))) > COLUMN:
+            info = info.replace("{.python", "{.python .wide", 1)
         mark = fence.mark
         while mark in code:
             mark += mark[0]
