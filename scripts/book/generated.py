@@ -20,7 +20,8 @@ def bibliography(volume: Volume) -> str:
         for path in dict.fromkeys(path for path, _ in places):
             title = html.escape(volume.pages[path].title)
             ordinals = [n for page, n in places if page == path]
-            first = f'<a class="backlink" href="{volume.href(path, _anchor(key, ordinals[0]))}">{title}</a>'
+            href = volume.href(path, _anchor(key, ordinals[0]))
+            first = f'<a class="backlink" href="{href}">{title}</a>'
             more = [
                 f'<a class="backlink" href="{volume.href(path, _anchor(key, n))}" '
                 f'aria-label="{title}, place {count}">{count}</a>'
@@ -52,7 +53,7 @@ def ledger(volume: Volume) -> str:
         rows = [
             _table(
                 f"Equations of {page.title}",
-                ("Equation", "Formula", "Guarded by", "Planted faults that must fail"),
+                ("Equation", "Guarded by", "Planted faults that must fail"),
                 _equations(volume, page),
             ),
             _table(
@@ -119,7 +120,6 @@ def _equations(volume: Volume, page: Page) -> Iterable[str]:
     for equation in page.equations:
         number = volume.equations[equation.name].number
         href = volume.href(page.path, f"eq-{equation.name}")
-        formula = volume.formulas.mark(equation.tex, False, equation.place)
         guard, faults = "definition", ""
         if equation.check:
             try:
@@ -131,8 +131,7 @@ def _equations(volume: Volume, page: Page) -> Iterable[str]:
                 faults = html.escape("; ".join(found.faults))
         yield (
             f'<tr id="ledger-eq-{equation.name}"><td><a href="{href}">{number} '
-            f"{html.escape(equation.name)}</a></td><td>{formula}</td><td>{guard}</td>"
-            f"<td>{faults}</td></tr>"
+            f"{html.escape(equation.name)}</a></td><td>{guard}</td><td>{faults}</td></tr>"
         )
 
 
@@ -195,7 +194,7 @@ def modules(volume: Volume) -> str:
     """Every module of the library with its first line."""
     rows = [
         f'<dt><a href="{volume.href(f"reference/{module.name}.md")}"><code>fromnoise.{module.name}'
-        f"</code></a></dt><dd>{html.escape(module.says)}</dd>"
+        f"</code></a></dt><dd>{volume.with_marks(html.escape(module.says, quote=False))}</dd>"
         for module in reference.modules(volume.root)
     ]
     return f'<dl class="modules">{"".join(rows)}</dl>'

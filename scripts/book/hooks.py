@@ -37,6 +37,7 @@ def on_startup(command: str, dirty: bool) -> None:
     # mkdocs puts sys.path back after it has loaded this file; parts imported later need it too.
     sys.path[:0] = [path for path in PATHS if path not in sys.path]
     VOLUME.is_draft = DRAFT or command == "serve"
+    jupyter.provide_kernel(ROOT)
 
 
 @event_priority(100)
@@ -95,12 +96,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for module in reference.modules(ROOT):
         path = f"reference/{module.name}.md"
         if files.get_file_from_path(path) is None:
-            files.append(File.generated(config, path, content=reference.page(module)))
+            files.append(File.generated(config, path, content=_reference(module)))
     for path in notebooks.write(VOLUME):
         # mkdocs-jupyter wants a file on disk, so these are not generated in mkdocs' sense.
         folder = str(ROOT / notebooks.FOLDER)
         files.append(File(path, folder, config.site_dir, config.use_directory_urls))
     return files
+
+
+def _reference(module: reference.Module) -> str:
+    VOLUME.current = f"reference/{module.name}.md"
+    return reference.page(module, VOLUME.with_marks(module.says))
 
 
 @event_priority(-100)
@@ -109,9 +115,17 @@ def on_nav(nav: Any, config: MkDocsConfig, files: Files) -> None:
     VOLUME.urls = {file.src_uri: file.url for file in files}
 
 
+@event_priority(-100)
 def on_pre_page(page: Page, config: MkDocsConfig, files: Files) -> Page:
-    """Say whose text is read next."""
-    VOLUME.current = page.file.src_uri
+    """Say whose text is read next; watch over the execution of a notebook."""
+    VOLUME.current = path = page.file.src_uri
+    if path.endswith(".ipynb"):
+        page.render = jupyter.in_one_sentence(page.render, path)
+        chapter = VOLUME.pages[f"chapters/{Path(path).stem}.md"].title
+        page.meta = {
+            "title": f"Notebook: {chapter}",
+            "description": f"The code of the chapter {chapter} as an executed Jupyter notebook.",
+        }
     return page
 
 
@@ -162,6 +176,8 @@ def on_env(env: Any, config: MkDocsConfig, files: Files) -> Any:
             continue
         page.content = formulas.fill(page.content)
         page.title = formulas.plain(page.title) if page.title else page.title
+        if page.meta and page.meta.get("description"):
+            page.meta["description"] = formulas.plain(page.meta["description"])
         for item in page.toc or ():
             _fill(item)
     for rendered in formulas.html:

@@ -60,7 +60,10 @@ def stylesheet(root: Path, used: set[str], extra: str) -> str:
         "@font-face{font-family:'STIX Two Math';src:url('math.woff2') format('woff2');"
         "font-display:swap}\n"
     )
-    own = "math.tml-display{display:block math}\n"
+    own = (
+        "math.tml-display{display:block math}\n"
+        ".formula{display:block;margin-block:.6rem;overflow:auto hidden;text-align:center}\n"
+    )
     return face + kept.replace("STIX2, math", "'STIX Two Math', math") + own + extra + "\n"
 
 

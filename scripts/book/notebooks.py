@@ -58,7 +58,7 @@ def companion(volume: Volume, page: Page, stamp: str) -> nbformat.NotebookNode:
     """The notebook of a chapter: its headings, what leads to each block, and the blocks."""
     cells = [
         new_markdown_cell(
-            f"# {page.title}: the notebook\n\n"
+            f"# Notebook: {page.title}\n\n"
             "The code of the chapter, cell by cell, as the page shows it. Change a line and run "
             "the cells below it again: that is the quickest way to see how it breaks."
         )

@@ -1,6 +1,7 @@
 """The API reference: one page per module, written here and filled by mkdocstrings."""
 
 import ast
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,12 @@ def modules(root: Path) -> list[Module]:
     return found
 
 
-def page(module: Module) -> str:
-    """Markdown of a module's page."""
-    says = module.says.replace('"', "'")
+def page(module: Module, says: str) -> str:
+    """Markdown of a module's page; `says` is its first line with marks for formulas."""
+    description = f"Reference of fromnoise.{module.name}: {says}"
+    # JSON strings are YAML strings, whatever stands in them.
     return (
-        f'---\ntitle: "fromnoise.{module.name}"\n'
-        f'description: "API reference of fromnoise.{module.name}. {says}"\n---\n\n'
+        f"---\ntitle: fromnoise.{module.name}\n"
+        f"description: {json.dumps(description, ensure_ascii=False)}\nlayout: plain\n---\n\n"
         f"::: fromnoise.{module.name}\n"
     )

@@ -525,6 +525,8 @@ def _read_inline(page: Page, prose: str) -> None:
 
     def formula(match: re.Match[str]) -> None:
         display = match[0].startswith("$$")
+        if display and page.path.startswith("chapters/"):
+            page.problem(match.start(), "write a displayed formula as an equation block, not in $$")
         tex = " ".join(match["tex"].split()) if not display else match["tex"].strip()
         page.formulas.append(
             Formula(tex, display, page.place(match.start()), match.start(), match.end())

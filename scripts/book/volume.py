@@ -1,5 +1,6 @@
 """The book as a whole: its pages in reading order, what is numbered, and what is wrong anywhere."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,7 @@ import yaml
 
 from book import blocks, citations, guards, maths, node, results, sections
 from book.errors import BookError, Place, Problem
-from book.sources import Equation, Figure, Page, parse_page
+from book.sources import DISPLAY, INLINE, Equation, Figure, Page, parse_page
 
 ROOT = Path(__file__).resolve().parents[2]
 BIB = "references.bib"
@@ -107,6 +108,15 @@ class Volume:
             return fragment or "#"
         target, here = self.urls.get(path, path), self.urls.get(self.current, self.current)
         return relative(target, here) + fragment
+
+    def with_marks(self, text: str) -> str:
+        """Text with a mark in the place of each formula between dollars."""
+        place = Place(self.current)
+
+        def mark(match: re.Match[str]) -> str:
+            return self.formulas.mark(" ".join(match["tex"].split()), False, place)
+
+        return INLINE.sub(mark, DISPLAY.sub(mark, text))
 
     def check(self) -> list[Problem]:
         """Everything that is wrong with the sources, each with its page and line."""
