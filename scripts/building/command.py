@@ -1,6 +1,7 @@
 """The command line: list, run, check, adopt."""
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         root: The tree to work in.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    gc.disable()  # many syntax trees that live to the end: searching them costs a third of a check
     try:
         if arguments and not arguments[0].startswith("-"):
             selection.one_of(arguments[0], VERBS, "command")

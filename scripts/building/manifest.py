@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from building.closure import combined
+from building.syntax import combined
 from building.tree import BuildError
 from fromnoise.provenance import write_whole
 

@@ -31,8 +31,9 @@ from typing import Any
 from filelock import FileLock
 
 from building import freshness, manifest, outputs
-from building.closure import Code, Sources, combined
+from building.closure import Code, Sources
 from building.manifest import Manifest
+from building.syntax import combined
 from building.tree import BuildError, Experiment
 from fromnoise.provenance import CorruptFile, sha256_of, write_whole
 

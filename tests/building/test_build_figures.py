@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+
 from building.progress import time_left
 
 TWICE = "scripts/experiments/numbers/twice.py"

@@ -4,7 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
-from building.closure import Source, Sources, canonical
+
+from building.closure import Source, Sources
+from building.syntax import canonical
 from building.tree import BuildError, Experiment
 
 NUMBERS = "src/fromnoise/numbers.py"
@@ -123,7 +125,7 @@ def test_only_data_that_the_code_names_is_recorded(project):
 )
 def test_an_experiment_that_lacks_a_part_is_told_of_it(project, old, new, said):
     project.edit(TWICE, old, new)
-    with pytest.raises(BuildError, match="twice.py") as caught:
+    with pytest.raises(BuildError, match=r"twice\.py") as caught:
         code(project)
     assert said in str(caught.value)
 

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+
 from building import manifest
 from building.freshness import states
 from building.manifest import ManifestError, load, reproduce_line
@@ -20,8 +21,9 @@ def test_a_build_makes_figures_and_a_record_and_is_then_fresh(project):
         "numbers/twice.json",
         "numbers/twice.svg",
     ]
-    assert b"twice is 3.0 width 1 dark numbers/twice.dark" in (
-        project.files()["numbers/twice.dark.svg"]
+    assert (
+        b"twice is 3.0 width 1 dark numbers/twice.dark"
+        in (project.files()["numbers/twice.dark.svg"])
     )
     made = load(project.figures / "numbers/twice.json")
     assert made.results == {"twice": 3.0, "nested": {"list": [1, 2.5, [3]]}}
@@ -126,7 +128,7 @@ def test_a_damaged_record_is_noticed_and_made_again(built, old, new, said):
     content = path.read_bytes()
     assert old is None or old in content
     path.write_bytes(new if old is None else content.replace(old, new, 1))
-    with pytest.raises(ManifestError, match="twice.json"):
+    with pytest.raises(ManifestError, match=r"twice\.json"):
         load(path)
     state, reason = built.states()["numbers/twice"]
     assert state == "corrupt"

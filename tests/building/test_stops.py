@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from building import outputs
 from building.manifest import load
 from building.tree import Experiment
@@ -92,7 +93,7 @@ def test_kills_at_random_moments_leave_nothing_false_and_lose_little(long, undis
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()  # the parent alone: its worker must notice
-        out, err = process.communicate()
+        err = process.communicate()[1]
         assert "another build" not in err, "the lock of a dead process did not recover"
         state, _ = long.states()["walk/long"]
         assert state in ("missing", "fresh"), "half of the outputs counts for something"
@@ -117,7 +118,7 @@ def test_a_polite_stop_says_one_sentence_and_the_next_run_resumes(long, undistur
         os.killpg(process.pid, sent)  # as a terminal does
     else:
         process.send_signal(sent)
-    out, err = process.communicate(timeout=20)
+    err = process.communicate(timeout=20)[1]
     assert process.returncode == 130
     assert err.count("\n") == 1
     assert "last checkpoint" in err
@@ -168,7 +169,7 @@ def test_the_second_of_two_builds_waits_or_says_who_holds_the_lock(long):
     assert told.returncode == 1
     assert f"process {first.pid} on " in told.stderr
     second = long.start("run")
-    first_out, _ = first.communicate(timeout=30)
+    first.communicate(timeout=30)
     second_out, second_err = second.communicate(timeout=30)
     assert (first.returncode, second.returncode) == (0, 0), second_err
     assert f"Waiting for another build: process {first.pid}" in second_out
