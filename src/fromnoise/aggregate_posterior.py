@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fromnoise.elbo import diagonal_log_prob, reparameterize
-from fromnoise.vae import VAE, kl_diagonal
+from fromnoise.gaussian_kl import kl_diagonal
+from fromnoise.vae import VAE
 
 Codes = Float[Tensor, "n latents"]
 

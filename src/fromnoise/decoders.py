@@ -226,10 +226,21 @@ class AutoregressiveDecoder(nn.Module):
     mask_in: Tensor
     mask_out: Tensor
 
-    def __init__(self, n_latents: int, n_dims: int, n_parameters: int, width: int) -> None:
-        """Two masked layers; the code enters both unmasked."""
+    def __init__(
+        self, n_latents: int, n_dims: int, n_parameters: int, width: int, dropout: float = 0.0
+    ) -> None:
+        """Two masked layers; the code enters both unmasked.
+
+        Args:
+            n_latents: Entries of the code.
+            n_dims: Pixels.
+            n_parameters: Numbers to write per pixel.
+            width: Hidden units.
+            dropout: Share of the earlier pixels hidden in training, which weakens the decoder.
+        """
         super().__init__()
         self.n_dims, self.n_parameters = n_dims, n_parameters
+        self.hide = nn.Dropout(dropout)
         self.from_z = nn.Linear(n_latents, width)
         self.from_x = nn.Linear(n_dims, width, bias=False)
         self.out_z = nn.Linear(n_latents, n_dims * n_parameters)
@@ -243,6 +254,6 @@ class AutoregressiveDecoder(nn.Module):
 
     def forward(self, z: Float[Tensor, "batch latents"], x: Pixels) -> Parameters:
         """Parameters of every pixel, given the code and the pixels before it."""
-        hidden = F.silu(self.from_z(z) + F.linear(x, self.from_x.weight * self.mask_in))
+        hidden = F.silu(self.from_z(z) + F.linear(self.hide(x), self.from_x.weight * self.mask_in))
         outputs = self.out_z(z) + F.linear(hidden, self.out.weight * self.mask_out)
         return outputs.view(len(x), self.n_dims, self.n_parameters)

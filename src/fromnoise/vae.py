@@ -13,68 +13,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fromnoise.decoders import AutoregressiveDecoder, Likelihood
-from fromnoise.elbo import diagonal_log_prob, reparameterize
+from fromnoise.elbo import diagonal_log_prob, iwae_bound, reparameterize
+from fromnoise.gaussian_kl import kl_diagonal
+from fromnoise.information import bits_per_dim
 from fromnoise.networks import seeded
+from fromnoise.training import Batch, Loss
 
 Codes = Float[Tensor, "*batch latents"]
-
-
-# --8<-- [start:kl_diagonal]
-def kl_diagonal(
-    mean_q: Codes,
-    log_var_q: Codes,
-    mean_p: Codes | float = 0.0,
-    log_var_p: Codes | float = 0.0,
-) -> Codes:
-    r"""KL divergence between diagonal Gaussians, one entry per dimension, in nats.
-
-    $\tfrac12\big(\sigma_q^2/\sigma_p^2 + (\mu_q-\mu_p)^2/\sigma_p^2 - 1 + \log\sigma_p^2
-    - \log\sigma_q^2\big)$; the divergence of the whole vector is the sum. The default $p$ is the
-    standard normal.
-    """
-    log_var_p = torch.as_tensor(log_var_p, dtype=mean_q.dtype, device=mean_q.device)
-    log_ratio = log_var_q - log_var_p
-    squared = (mean_q - mean_p).square() * torch.exp(-log_var_p)
-    # expm1 keeps the digits of a posterior that is almost the prior.
-    return 0.5 * (torch.expm1(log_ratio) - log_ratio + squared)
-
-
-# --8<-- [end:kl_diagonal]
-
-
-# --8<-- [start:kl_full]
-def kl_full(
-    mean_q: Codes,
-    cholesky_q: Float[Tensor, "*batch latents latents"],
-    mean_p: Codes,
-    cholesky_p: Float[Tensor, "*batch latents latents"],
-) -> Float[Tensor, "*batch"]:
-    r"""KL divergence between Gaussians with full covariances $C = LL^\top$, in nats.
-
-    $\tfrac12\big(\lVert M\rVert_F^2 + \lVert m\rVert^2 - d\big) - \log\lvert\det M\rvert$ with
-    $M = L_p^{-1}L_q$ and $m = L_p^{-1}(\mu_q-\mu_p)$.
-
-    Args:
-        mean_q: $\mu_q$.
-        cholesky_q: Lower triangular $L_q$ with a positive diagonal.
-        mean_p: $\mu_p$.
-        cholesky_p: Lower triangular $L_p$ with a positive diagonal.
-
-    Raises:
-        ValueError: A diagonal entry of a factor is not positive.
-    """
-    for name, factor in (("cholesky_q", cholesky_q), ("cholesky_p", cholesky_p)):
-        smallest = factor.diagonal(dim1=-2, dim2=-1).amin()
-        if not smallest > 0:
-            raise ValueError(f"the diagonal of {name} must be positive, got {smallest:.3g}")
-    ratio = torch.linalg.solve_triangular(cholesky_p, cholesky_q, upper=False)
-    shift = torch.linalg.solve_triangular(cholesky_p, (mean_q - mean_p)[..., None], upper=False)
-    log_det = ratio.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    squares = ratio.square().sum((-2, -1)) + shift.square().sum((-2, -1))
-    return 0.5 * (squares - mean_q.shape[-1]) - log_det
-
-
-# --8<-- [end:kl_full]
 
 
 class Terms(NamedTuple):
@@ -112,7 +57,8 @@ class VAE(nn.Module):
             n_latents: Entries of the code.
             n_dims: Pixels of an image.
             width: Hidden units of each layer.
-            dropout: Share of hidden units and input pixels silenced in training.
+            dropout: Share of hidden units silenced in training; for an autoregressive decoder, the
+                share of earlier pixels hidden from it.
             autoregressive: Let the decoder see the earlier pixels.
             seed: Seed of the first weights.
 
@@ -131,7 +77,9 @@ class VAE(nn.Module):
             self.encoder = mlp(n_dims, width, 2 * n_latents, dropout)
             n_outputs = n_dims * likelihood.n_parameters
             self.decoder: nn.Module = (
-                AutoregressiveDecoder(n_latents, n_dims, likelihood.n_parameters, 2 * width)
+                AutoregressiveDecoder(
+                    n_latents, n_dims, likelihood.n_parameters, 2 * width, dropout
+                )
                 if autoregressive
                 else mlp(n_latents, width, n_outputs, dropout)
             )
@@ -194,6 +142,30 @@ class VAE(nn.Module):
         return self.likelihood.sample(self.decode(z), generator)
 
 
+# --8<-- [start:vae_loss]
+def vae_loss(beta: float = 1.0, noise: float = 1.0, floor: float = 0.0) -> Loss:
+    r"""Loss for `fromnoise.training.train`: $(\beta R + D)$, nats per pixel, mean over the batch.
+
+    Args:
+        beta: Weight of the rate; 1 gives the negative ELBO, 0 drops the KL term.
+        noise: Factor on the noise of the code; 0 drops the noise.
+        floor: Free bits, in nats per latent unit.
+    """
+
+    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        (x,) = batch
+        shape = (len(x), network.n_latents)
+        eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)  # type: ignore[arg-type]
+        terms: Terms = network(x, noise * eps)
+        rate = free_bits(terms.rate, floor)
+        return (beta * rate + terms.distortion.mean()) / x.shape[1]
+
+    return loss
+
+
+# --8<-- [end:vae_loss]
+
+
 # --8<-- [start:free_bits]
 def free_bits(rate: Float[Tensor, "batch latents"], floor: float) -> Float[Tensor, ""]:
     r"""Rate that costs nothing below a floor: $\sum_j \max(\lambda, \text{mean}_n R_{nj})$, nats.
@@ -241,6 +213,32 @@ def active_units(
 
 
 # --8<-- [end:active_units]
+
+
+@torch.no_grad()
+def summarize(
+    model: VAE, x: Float[Tensor, "batch dims"], n_importance: int, generator: torch.Generator
+) -> dict[str, float]:
+    """Held-out numbers of a model, means over the images.
+
+    Returns:
+        `elbo` and `iwae` as negative bounds in bits per pixel (smaller is better), `rate` and
+        `distortion` in nats per image, `n_active` the number of active units.
+    """
+    draws = [
+        model.log_weights(x, min(16, n_importance - start), generator)
+        for start in range(0, n_importance, 16)  # bounds the memory
+    ]
+    log_weights = torch.cat(draws).double()
+    z_mean, z_log_var = model.encode(x)
+    rate = kl_diagonal(z_mean, z_log_var).sum(-1).double().mean()
+    return {
+        "elbo": float(bits_per_dim(-log_weights.mean(), model.n_dims)),
+        "iwae": float(bits_per_dim(-iwae_bound(log_weights).mean(), model.n_dims)),
+        "rate": float(rate),
+        "distortion": float(-log_weights.mean() - rate),
+        "n_active": float(active_units(z_mean).sum()),
+    }
 
 
 def mlp(n_inputs: int, width: int, n_outputs: int, dropout: float) -> nn.Sequential:
