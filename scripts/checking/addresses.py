@@ -103,7 +103,10 @@ def _style_addresses(tokens: list) -> Iterator[str]:
             importing = False
 
 
-SCRIPT_COMMENT = re.compile(r"/\*!.*?\*/|/\*\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
+# A slash after a letter, a colon or a quote belongs to an address, not to a comment.
+SCRIPT_COMMENT = re.compile(
+    r"/\*[!*].*?\*/|(?:^|(?<=[\s;,{}()&|]))//[^\n]*$", re.DOTALL | re.MULTILINE
+)
 SCRIPT_ADDRESS = re.compile(
     r"""(?:https?|wss?)://[\w.$-]+[^\s"'`)<>\\]*|(?<=["'`])//[\w-]+\.[\w.-]+[^\s"'`)<>\\]*"""
 )

@@ -21,6 +21,9 @@ INERT = {
     "https://api.github.com/": "counts stars, only when a repository is configured",
     "https://${": "the same for a GitLab host",
     "https://unpkg.com/mermaid": "diagrams, only when a page holds one; the policy refuses it",
+    "https://unpkg.com/resize-observer-polyfill": "only in browsers older than the policy",
+    "https://github.com/isaacs/node-glob/issues/": "in the text of an error",
+    "https://bit.ly/2s3ChXG": "in the text of a warning of the search library",
     "https://unpkg.com/iframe-worker": "search from disk; the policy refuses it",
 }
 THEME = "assets/javascripts/"

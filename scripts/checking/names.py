@@ -5,7 +5,7 @@ is a name of code, and must be known:
 
 - to the book: what `src`, `scripts` and the equation checks define (modules, functions, classes,
   methods, fields, parameters, constants), the attributes and imports they use, the string keys of
-  their dictionaries, the keys of the configuration files, the verbs of the Makefile;
+  their dictionaries, the keys and dependencies of the project, the verbs of the Makefile;
 - to Python: keywords, builtins, modules of the standard library;
 - to the page: every name in the Python blocks that the page shows.
 
@@ -49,7 +49,11 @@ LIBRARIES = {"torch": "torch", "numpy": "numpy", "np": "numpy", "scipy": "scipy"
 ALWAYS = frozenset(
     {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *sys.stdlib_module_names, "self"}
     | {*LIBRARIES, PACKAGE, "plt", "F"}
+    | {"make", "git", "node", "npm", "pip", "python"}
 )
+# Variables of the environment that other programs read.
+ENVIRONMENT = re.compile(r"^(?:PIP|OMP|CUDA)_[A-Z_]+$")
+DEPENDENCY = re.compile(r"^\s*\"([A-Za-z][\w-]*)", re.MULTILINE)
 UNSEEN = frozenset({".git", ".venv", "node_modules", "site", ".build", "__pycache__"})
 
 
@@ -113,6 +117,9 @@ class Known:
             file = self.book.root / name
             if file.is_file():
                 keys |= set(KEY.findall(file.read_text(encoding="utf-8")))
+        project = self.book.root / "pyproject.toml"
+        if project.is_file():
+            keys |= set(DEPENDENCY.findall(project.read_text(encoding="utf-8")))
         return self.defined | self.used | self.verbs | keys | ALWAYS
 
     @cached_property
@@ -244,7 +251,7 @@ def judge(known: Known, quoted: str, local: set[str]) -> str | None:
 def unknown(known: Known, name: str, called: bool, local: set[str]) -> str | None:
     """Why a name is not known, or None if it is."""
     parts = name.split(".")
-    if len(name) == 1:
+    if len(name) == 1 or ENVIRONMENT.match(name):
         return None
     if parts[0] == PACKAGE or (len(parts) > 1 and f"{PACKAGE}.{parts[0]}" in known.modules):
         dotted = name if parts[0] == PACKAGE else f"{PACKAGE}.{name}"

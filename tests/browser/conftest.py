@@ -44,29 +44,52 @@ def book() -> Book:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves the site under the prefix, and nothing anywhere else."""
+    """Serves the site under its prefix, and nothing anywhere else."""
 
     protocol_version = "HTTP/1.1"
+    prefix = "/"
 
     def translate_path(self, path: str) -> str:
-        if not path.startswith(PREFIX):
+        if not path.startswith(self.prefix):
             return str(SITE / "outside the sub-path")
-        return super().translate_path("/" + path.removeprefix(PREFIX))
+        return super().translate_path("/" + path.removeprefix(self.prefix))
 
     def log_message(self, *_: object) -> None:
         """Say nothing: what matters is asserted."""
 
 
+class InFolder(Handler):
+    """The same, in a folder of its host."""
+
+    prefix = PREFIX
+
+
+@contextlib.contextmanager
+def served(handler: type[Handler]) -> Iterator[str]:
+    """Address of the site while it is served."""
+    bound = functools.partial(handler, directory=str(SITE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), bound) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}{handler.prefix}"
+        server.shutdown()
+
+
 @pytest.fixture(scope="session")
 def address(book: Book) -> Iterator[str]:
-    """Where the site is served."""
-    handler = functools.partial(Handler, directory=str(SITE))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}{PREFIX}"
-        server.shutdown()
-        thread.join()
+    """Where the site is served, below the root of its host."""
+    with served(InFolder) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def top_address(book: Book) -> Iterator[str]:
+    """The same at the root.
+
+    The page for missing pages is shown at any depth, so it names its files from the root of the
+    address that the site was built for; a site that was built for none stands at the root.
+    """
+    with served(Handler) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
@@ -94,11 +117,12 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 class Visit:
     """A page that was opened, and all that went wrong while it was."""
 
-    def __init__(self, page: Page, address: str):
+    def __init__(self, page: Page, address: str, top_address: str):
         self.page = page
         self.address = address
+        self.top_address = top_address
         self.problems: list[str] = []
-        host = address.removesuffix(PREFIX)
+        hosts = (address.removesuffix(PREFIX), top_address.removesuffix("/"))
         page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         page.on(
             "console",
@@ -107,7 +131,7 @@ class Visit:
         page.on(
             "request",
             lambda asked: (
-                not asked.url.startswith((host, "data:", "blob:"))
+                not asked.url.startswith((*hosts, "data:", "blob:"))
                 and self.problems.append(f"request to another origin: {asked.url}")
             ),
         )
@@ -120,14 +144,15 @@ class Visit:
 
     def open(self, path: str) -> Page:
         """Open a page by its path in the site, and wait until it is at rest."""
-        self.page.goto(self.address + path.removesuffix("index.html"), wait_until="load")
+        start = self.top_address if path == "404.html" else self.address
+        self.page.goto(start + path.removesuffix("index.html"), wait_until="load")
         self.page.evaluate("document.fonts.ready.then(() => true)")
         self.page.wait_for_load_state("networkidle")
         return self.page
 
 
 @pytest.fixture
-def visit(browser: Browser, address: str):
+def visit(browser: Browser, address: str, top_address: str):
     """Opens a page in a fresh context: `visit(width=360, scheme="dark")`."""
     contexts = []
 
@@ -139,7 +164,7 @@ def visit(browser: Browser, address: str):
             **options,
         )
         contexts.append(context)
-        return Visit(context.new_page(), address)
+        return Visit(context.new_page(), address, top_address)
 
     yield start
     for context in contexts:
