@@ -24,9 +24,8 @@ from book.sources import SPOKEN, Block, Bracket, Citation, Equation, Fence, Page
 from book.volume import Volume
 
 STASHED = re.compile("(?P<p><p>)?\ue000(?P<number>\\d+)\ue001(?(p)(?P<end></p>)?)")
-COLUMN_CHARACTERS = 76
 BOXED = (*SPOKEN, "figure", "script")
-COLUMN = 74
+COLUMN = 76
 """Characters of code that fit into the column of text; longer blocks reach into the margin."""
 BLOCK_LEVEL = re.compile(r"<(?:div|details|ul|ol|table|section|p|dl|h\d)\b")
 
@@ -273,10 +272,6 @@ class Replacer(Preprocessor):
             path, _, section = fence.source.partition(":")
             title = f"{path}: {section}" if section else path
             info = f'{{.python data-source="{fence.source}" title="{title}"}}'
-        if max(map(len, code.split("\n"))) > COLUMN_CHARACTERS:
-            # The style sheet lets such a block run into the margin, so that it need not scroll.
-            info = "{.python}" if info == "python" else info
-            info = info.replace("{.python", "{.python .wide")
         if info.startswith("{.python") and max(map(len, code.split("\n"))) > COLUMN:
             info = info.replace("{.python", "{.python .wide", 1)
         mark = fence.mark

@@ -1,0 +1,70 @@
+"""A chapter's blocks make one script that runs, with every import once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from book.blocks import assemble, chapter_script, runnable
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = sorted((ROOT / "docs" / "chapters").glob("*.md"))
+
+
+def test_imports_come_first_and_once():
+    script = assemble(
+        [
+            "import math\nfrom torch import Tensor\n\nx = math.pi\n",
+            "import math\nfrom torch import tensor\n\nprint(math.e)\n",
+        ]
+    )
+    assert script == (
+        "import math\nfrom torch import Tensor, tensor\n\n\nx = math.pi\n\n\nprint(math.e)\n"
+    )
+
+
+def test_an_import_stays_where_its_name_means_something_else():
+    script = assemble(
+        ["from math import log\n\na = log(1.0)\n", "from cmath import log\n\nb = log(-1.0)\n"]
+    )
+    values: dict = {}
+    exec(script, values)
+    assert values["a"] == 0.0
+    assert values["b"].imag > 3
+
+
+def test_an_import_is_repeated_where_an_earlier_block_took_its_name():
+    script = assemble(
+        ["from math import pi\n\nx = pi\n", "pi = 3\n", "from math import pi\n\ny = pi\n"]
+    )
+    values: dict = {}
+    exec(script, values)
+    assert values["y"] > 3.1
+
+
+def test_future_imports_lead():
+    script = assemble(["import math\n\nx = 1\n", "from __future__ import annotations\n\ny = 2\n"])
+    assert script.startswith("from __future__ import annotations\n")
+    compile(script, "script", "exec")
+
+
+def test_solutions_are_left_out(shelf):
+    volume = shelf.load(
+        "# T\n\n```python\nx = 1\n```\n\n/// exercise | A\nDo.\n\n/// solution\n"
+        "```python\nassert x\n```\n///\n///\n\n```console\n$ make\n```\n"
+    )
+    page = volume.pages["chapters/elbo.md"]
+    assert len(runnable(page, shelf.root)) == 2
+    assert chapter_script(page, shelf.root) == "x = 1\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_the_script_of_each_chapter_runs(chapter, tmp_path):
+    script = tmp_path / "chapter.py"
+    script.write_text(chapter_script(chapter), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
