@@ -67,7 +67,8 @@ def test_the_frame_of_a_break_names_what_was_removed(shelf):
 
 def test_note_fold_and_remember(shelf):
     html = shelf.render(
-        "/// note\nAside.\n///\n\n/// fold | Long\nAlgebra.\n///\n\n/// remember\n- one\n- two\n///\n"
+        "/// note\nAside.\n///\n\n/// fold | Long\nAlgebra.\n///\n\n"
+        "/// remember\n- one\n- two\n///\n"
     )
     assert '<div class="note" role="note">' in html
     assert '<details class="fold">\n<summary>Long</summary>' in html

@@ -87,7 +87,7 @@ def test_a_cell_that_raises_is_told_in_one_sentence(tmp_path, monkeypatch):
     def render():
         nb2html(str(file), execute=True, kernel_name=jupyter.KERNEL, allow_errors=False)
 
-    with pytest.raises(PluginError, match="^a.ipynb: a cell raises ZeroDivisionError") as caught:
+    with pytest.raises(PluginError, match=r"^a\.ipynb: a cell raises ZeroDivisionError") as caught:
         jupyter.in_one_sentence(render, "a.ipynb")()
     assert "'x = 1'" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -41,7 +41,7 @@ def test_unsound_markers_are_refused(text, sentence):
 
 
 def test_a_missing_file_or_section_names_what_there_is(shelf):
-    with pytest.raises(BookError, match="no file src/gone.py"):
+    with pytest.raises(BookError, match=r"no file src/gone\.py"):
         find_section(shelf.root, "src/gone.py:a")
     with pytest.raises(BookError, match="has no section gone; there are pair, plain, scale"):
         find_section(shelf.root, "src/fromnoise/sample.py:gone")
