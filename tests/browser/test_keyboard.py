@@ -2,11 +2,12 @@
 
 import pytest
 
-# A hidden box is shown by its label, which then carries the mark.
+# A hidden box is shown by its label, or by the one beside it, which then carries the mark.
 FOCUSED = """
 (() => {
   const element = document.activeElement;
-  const shown = [element, ...(element.labels || [])];
+  const shown = [element, ...(element.labels || []), element.nextElementSibling]
+    .filter((one) => one === element || one?.tagName === "LABEL");
   const style = (one) => getComputedStyle(one);
   return {
     tag: element.tagName,
