@@ -152,9 +152,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Make a notebook's page fit for the site: no scripts or styles of its own, MathML."""
+    """Make what other tools wrote fit for the site: notebooks and the reference."""
     if page.file.src_uri.endswith(".ipynb"):
         return jupyter.clean(html, page, VOLUME)
+    if page.file.src_uri.startswith("reference/"):
+        return reference.tidy(html)
     return html
 
 

@@ -2,8 +2,13 @@
 
 import ast
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+SOURCE = re.compile(
+    r'<details class="source" open>\s*<summary>Source</summary>(.*?)</details>', re.S
+)
 
 
 @dataclass(frozen=True)
@@ -32,4 +37,15 @@ def page(module: Module, says: str) -> str:
         f"---\ntitle: fromnoise.{module.name}\n"
         f"description: {json.dumps(description, ensure_ascii=False)}\nlayout: plain\n---\n\n"
         f"::: fromnoise.{module.name}\n"
+    )
+
+
+def tidy(content: str) -> str:
+    """A module's page with one kind of quotes in its shapes, and sources shown as sections."""
+    quoted = r"""<span class="s1">'([^'<>]*)'</span>"""
+    content = re.sub(quoted, r'<span class="s2">"\1"</span>', content)
+    content = re.sub(r"""(Tensor(?:</span>|</a>)*, )'([^'<>]*)'""", r'\1"\2"', content)
+    return SOURCE.sub(
+        r'<div class="doc-origin"><p><span class="doc-section-title">Source:</span></p>\1</div>',
+        content,
     )
