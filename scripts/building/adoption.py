@@ -4,17 +4,20 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from building import freshness, manifest, outputs
+from building import freshness, lock, manifest, outputs
 from building.closure import Sources
 from building.manifest import Manifest
 from building.tree import BuildError, Experiment, UsageError
 
 
-def adopt(folder: Path, sources: Sources, say: Callable[[str], None] = print) -> list[str]:
+def adopt(
+    folder: Path, sources: Sources, wait: bool = True, say: Callable[[str], None] = print
+) -> list[str]:
     """Register every manifest under a folder with its figures; one sentence per refusal.
 
     Raises:
         UsageError: The folder holds no manifest.
+        BuildError: Another build of the chapter is at work, and `wait` is false.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}")
@@ -29,7 +32,10 @@ def adopt(folder: Path, sources: Sources, say: Callable[[str], None] = print) ->
         except BuildError as error:
             refusals.append(f"refused {path}: {error}")
             continue
-        with outputs.draft(experiment, made.size) as draft:
+        with (
+            lock.held(sources.root, [experiment.lock(made.size)], wait),
+            outputs.draft(experiment, made.size) as draft,
+        ):
             for file in (path, *(path.parent / name for name in made.outputs)):
                 shutil.copyfile(file, draft / file.name)
             # What was checked must be what was copied.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from building import adoption, lock, outputs, selection, workers
+from building import adoption, lock, selection, workers
 from building.closure import Sources
 from building.freshness import State, states, states_of
 from building.manifest import duration
@@ -91,10 +91,10 @@ def run(chosen: argparse.Namespace, sources: Sources) -> int:
         _say(row.reason, FAILED)
     unread = {row.name for row in broken}
     experiments = [e for e in experiments if e.name not in unread]
-    with lock.held(sources.root, wait=not chosen.no_wait):
+    graph = workers.tasks(experiments, size, sources)
+    locks = {task.experiment.lock(task.size) for task in graph}
+    with lock.held(sources.root, locks, wait=not chosen.no_wait):
         sources = Sources(sources.root)  # the other build, or its user, may have changed things
-        if outputs.has_fonts(sources.root, size):
-            outputs.make_fonts(sources.root)
         graph = workers.tasks(experiments, size, sources)
         forced = frozenset(e.name for e in experiments) if chosen.force else frozenset()
         done = workers.build(graph, sources, device, n_jobs, display(), forced)
@@ -106,8 +106,7 @@ def run(chosen: argparse.Namespace, sources: Sources) -> int:
 
 
 def adopt(chosen: argparse.Namespace, sources: Sources) -> int:
-    with lock.held(sources.root, wait=not chosen.no_wait):
-        refusals = adoption.adopt(chosen.folder, sources)
+    refusals = adoption.adopt(chosen.folder, sources, wait=not chosen.no_wait)
     for sentence in refusals:
         _say(sentence, FAILED)
     return FAILED if refusals else 0

@@ -1,43 +1,60 @@
-"""One build at a time in a tree. The system drops the lock of a process that dies, however."""
+"""One build at a time for a chapter and size. The lock of a process that dies is free at once.
+
+The operating system holds the lock itself and drops it with the process, however that ends. The
+note beside it only says who holds it.
+"""
 
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from building.tree import ROOT, BuildError
+from building.tree import BuildError
 from fromnoise.provenance import write_whole
+
+
+def folder(root: Path) -> Path:
+    """Where locks lie."""
+    return root / ".build" / "locks"
 
 
 @contextmanager
 def held(
-    root: Path = ROOT, wait: bool = True, say: Callable[[str], None] = print
+    root: Path, names: Iterable[str], wait: bool = True, say: Callable[[str], None] = print
 ) -> Iterator[None]:
-    """Hold the lock of the tree.
+    """Hold several locks of a tree.
 
     Args:
         root: The tree.
+        names: What is locked, each `<chapter>.<size>`.
         wait: Wait for another build to end; otherwise say who holds the lock, and fail.
-        say: Told once that we wait, and for whom.
+        say: Told when we wait, and for whom.
 
     Raises:
-        BuildError: Another build holds the lock, and `wait` is false.
+        BuildError: Another build holds a lock, and `wait` is false.
     """
-    folder = root / ".build"
-    folder.mkdir(parents=True, exist_ok=True)
-    note = folder / "lock.json"
-    lock = FileLock(folder / "lock")
+    folder(root).mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for name in sorted(set(names)):  # all builds in one order, so that no two wait for others
+            stack.enter_context(_one(folder(root) / name, wait, say))
+        yield
+
+
+@contextmanager
+def _one(path: Path, wait: bool, say: Callable[[str], None]) -> Iterator[None]:
+    note = path.with_name(f"{path.name}.json")
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         if not wait:
-            raise BuildError(f"another build is at work: {_holder(note)}") from error
-        say(f"Waiting for another build: {_holder(note)}")
+            raise BuildError(f"another build of {path.name} is at work: {_holder(note)}") from error
+        say(f"Waiting for another build of {path.name}: {_holder(note)}")
         lock.acquire(poll_interval=0.2)
     try:
         me = {"pid": os.getpid(), "host": socket.gethostname()}

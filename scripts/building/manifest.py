@@ -29,7 +29,8 @@ class Manifest:
 
     experiment: str
     size: str
-    seed: Any
+    seed: int | list[int]
+    """One, or those of all repetitions."""
     config: dict[str, Any]
     results: dict[str, Any]
     run_code: dict[str, str]
@@ -127,9 +128,10 @@ def checked_results(results: Any, name: str) -> dict[str, Any]:
 
 def reproduce_line(manifest: Manifest) -> dict[str, str]:
     """What stands under a figure: how to make it again, and what that took."""
+    seeds = manifest.seed if isinstance(manifest.seed, list) else [manifest.seed]
     return {
         "command": manifest.command,
-        "seed": str(manifest.seed),
+        "seed": ", ".join(map(str, seeds)),
         "device": f"{manifest.device} ({manifest.device_name}), {_threads(manifest.n_threads)}",
         "wall_time": duration(manifest.cost),
         "code": manifest.run_hash[:12],

@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from building.tree import BuildError, Experiment
+from building.tree import Experiment
 
 
-def staging(root: Path) -> Path:
+def staging(experiment: Experiment, size: str) -> Path:
     """Folder of unfinished outputs, on the file system of the finished ones."""
-    return root / ".build" / "staging"
+    return experiment.root / ".build" / "staging" / experiment.lock(size)
 
 
 @contextmanager
 def draft(experiment: Experiment, size: str) -> Iterator[Path]:
     """An empty folder for the outputs of one run, gone at the end."""
-    folder = staging(experiment.root) / f"{experiment.name.replace('/', '.')}.{size}.{os.getpid()}"
+    folder = staging(experiment, size) / f"{experiment.name.rpartition('/')[2]}.{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -45,25 +45,6 @@ def publish(folder: Path, destination: Path, manifest_name: str) -> None:
         os.replace(file, destination / file.name)
 
 
-def clear_staging(root: Path) -> None:
-    """Remove what killed runs left; only for the holder of the lock."""
-    shutil.rmtree(staging(root), ignore_errors=True)
-
-
-def has_fonts(root: Path, size: str) -> bool:
-    """Whether figures of this size are drawn with the page's own font."""
-    return size != "smoke" and (root / "package.json").exists()
-
-
-def make_fonts(root: Path) -> None:
-    """Make the fonts that figures are drawn with, unless they are there.
-
-    Raises:
-        BuildError: The packages they are made from are not installed.
-    """
-    from book import fonts
-
-    try:
-        fonts.figure_fonts(root)
-    except fonts.FontError as error:
-        raise BuildError(str(error)) from error
+def clear_staging(experiment: Experiment, size: str) -> None:
+    """Remove what killed runs of the chapter left; only for the holder of the lock."""
+    shutil.rmtree(staging(experiment, size), ignore_errors=True)

@@ -59,6 +59,10 @@ class Experiment:
     def log(self, size: str) -> Path:
         return self.root / ".build" / "logs" / f"{self.name}.{size}.log"
 
+    def lock(self, size: str) -> str:
+        """Name of the lock that a build of this experiment holds: its chapter's, at that size."""
+        return f"{self.name.partition('/')[0]}.{size}"
+
     def command(self, size: str) -> str:
         return f"python scripts/build_figures.py run {self.name} --size {size}"
 

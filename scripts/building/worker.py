@@ -30,7 +30,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from building import freshness, manifest, outputs
+from building import fonts, freshness, lock, manifest, outputs
 from building.closure import Code, Sources
 from building.manifest import Manifest
 from building.syntax import combined
@@ -138,10 +138,8 @@ def in_words(order: Order, error: BaseException) -> str:
 
 def _make(order: Order, clock: Clock) -> None:
     experiment, size = order.experiment, order.size
-    locks = experiment.root / ".build" / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
     # A worker whose parent was just killed may still be at work here for a moment.
-    with FileLock(locks / f"{experiment.name.replace('/', '.')}.{size}"):
+    with FileLock(lock.folder(experiment.root) / f"{experiment.name.replace('/', '.')}.{size}"):
         sources = Sources(experiment.root)
         code = sources.code(experiment, size)
         module, before, loaded = _imported(experiment, sources, code)
@@ -206,7 +204,7 @@ def _run(order: Order, module: ModuleType, sources: Sources, code: Code, clock: 
     return Manifest(
         experiment=experiment.name,
         size=size,
-        seed=getattr(config, "seed", None),
+        seed=_seed(config),
         config=_plain(dataclasses.asdict(config)),
         results=manifest.checked_results(results, experiment.name),
         run_code=code.run,
@@ -229,8 +227,7 @@ def _draw(order: Order, module: ModuleType, made: Manifest, code: Code, audit) -
 
     experiment, size = order.experiment, order.size
     text = json.dumps(made.results)
-    # What the site shows is drawn with the page's font or not at all.
-    style = {"strict": True} if outputs.has_fonts(experiment.root, size) else {}
+    style = {"strict": True} if fonts.are_needed(experiment.root, size) else {}
     started = time.monotonic()
     with outputs.draft(experiment, size) as folder:
         hashes = {}
@@ -298,6 +295,18 @@ def _log(path: Path) -> Iterator[None]:
         sys.stdout = sys.stderr = file
         faulthandler.enable(file)  # a crash inside a compiled library leaves its trace too
         yield
+
+
+def _seed(config: Any) -> Any:
+    """The seed of the config, or its seeds where one run holds several.
+
+    Raises:
+        BuildError: The config has neither.
+    """
+    for name in ("seed", "seeds"):
+        if hasattr(config, name):
+            return _plain(getattr(config, name))
+    raise BuildError(f"{type(config).__name__} must have a field seed, or seeds")
 
 
 def _plain(value: Any) -> Any:

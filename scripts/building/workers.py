@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
-from building import freshness, outputs
+from building import fonts, freshness, outputs
 from building.closure import Sources
 from building.freshness import State
 from building.progress import Display, time_left
@@ -100,7 +100,8 @@ def build(
         display: Told what happens.
         force: Names of experiments to run although they are fresh.
     """
-    outputs.clear_staging(sources.root)
+    for task in graph:
+        outputs.clear_staging(task.experiment, task.size)
     # Read by the libraries of a worker when they start, so they must be set before it does.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(N_THREADS)), PYTHONHASHSEED="0")
     order = graphlib.TopologicalSorter(graph)
@@ -110,9 +111,10 @@ def build(
     summary = Summary()
     # Judged once here for the display, and again when its turn comes: a needed result may change.
     ahead = {task: freshness.judge(task.experiment, task.size, sources) for task in graph}
-    display.begin(
-        sum(not state.is_fresh or t.experiment.name in force for t, state in ahead.items())
-    )
+    n_ahead = sum(not s.is_fresh or task.experiment.name in force for task, s in ahead.items())
+    for size in {task.size for task in graph} if n_ahead else ():
+        fonts.make(sources.root, size)
+    display.begin(n_ahead)
     try:
         while True:
             waiting += _ready(order, sources, force, summary)

@@ -42,6 +42,14 @@ def test_a_build_makes_figures_and_a_record_and_is_then_fresh(project):
     assert project.runs() == 1
 
 
+def test_a_run_over_several_seeds_names_them_all(project):
+    project.edit(TWICE, "seed: int = 0", "seeds: tuple = (3, 4)")
+    project.build()
+    assert reproduce_line(load(project.figures / "numbers/twice.json"))["seed"] == "3, 4"
+    project.edit(TWICE, "seeds: tuple", "sed: tuple")
+    assert "must have a field seed, or seeds" in project.call("run").stderr
+
+
 def test_prose_neither_retrains_nor_redraws(built):
     before = built.files()
     built.edit(TWICE, "What is twice the number?", "Another question?")

@@ -107,7 +107,7 @@ def test_kills_at_random_moments_leave_nothing_false_and_lose_little(long, undis
     assert svgs(long) == undisturbed
     assert steps(long) <= 80 + 6, "training began again from nothing"
     assert not list((long.root / ".build/work").rglob("*.json")), "checkpoints outlive success"
-    assert not list((long.root / ".build/staging").glob("*"))
+    assert not list((long.root / ".build/staging").glob("*/*"))
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -172,7 +172,7 @@ def test_the_second_of_two_builds_waits_or_says_who_holds_the_lock(long):
     first.communicate(timeout=30)
     second_out, second_err = second.communicate(timeout=30)
     assert (first.returncode, second.returncode) == (0, 0), second_err
-    assert f"Waiting for another build: process {first.pid}" in second_out
+    assert f"Waiting for another build of walk.full: process {first.pid}" in second_out
     assert "0 made, 1 fresh" in second_out
     assert steps(long) == 80
 
@@ -182,7 +182,7 @@ def test_the_lock_of_a_dead_process_recovers_and_its_seconds_count(long):
     wait_for(lambda: steps(long) > 40)
     process.kill()
     process.communicate()
-    assert (long.root / ".build/lock.json").exists()
+    assert (long.root / ".build/locks/walk.full.json").exists()
     done = long.call("run", "--no-wait")
     assert done.returncode == 0, done.stderr
     assert load(long.figures / "walk/long.json").wall_s >= 0.8
@@ -203,7 +203,7 @@ def test_no_room_for_the_results_is_one_sentence_and_keeps_the_old(long):
     assert "walk/long: there is no room for" in done.stderr
     assert "Traceback" not in done.stderr
     assert long.files() == before
-    assert not list((long.root / ".build/staging").glob("*"))
+    assert not list((long.root / ".build/staging").glob("*/*"))
     long.build()
     assert long.states()["walk/long"] == ("fresh", "")
 
