@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from checking import (
+    bindings,
     blocks,
     equations,
     figures,
@@ -40,6 +41,7 @@ CHECKS: dict[str, Callable[[Book], Iterator[Fault]]] = {
     "numbers": numbers.check,
     "typed": typed.check,
     "equations": equations.check,
+    "bindings": bindings.check,
     "figures": figures.check,
     "names": names.check,
     "trail": trail.check,

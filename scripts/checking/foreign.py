@@ -1,4 +1,4 @@
-"""No page, style, script or drawing loads anything from another host.
+"""No page, style, script or drawing loads anything from another host, or names this one.
 
 A link that a reader follows may lead anywhere; a resource may not. The theme's own script holds a
 few addresses for features that this site leaves off. They are listed here one by one, with the
@@ -28,6 +28,7 @@ INERT = {
 }
 THEME = "assets/javascripts/"
 SCRIPTS = ("*.js", "*.mjs", "*.cjs")
+TEXTS = frozenset({".html", ".js", ".css", ".json", ".svg", ".ipynb", ".xml", ".txt", ".inv"})
 
 
 def check(book: Book) -> Iterator[Fault]:
@@ -48,6 +49,16 @@ def check(book: Book) -> Iterator[Fault]:
                 yield book.fault(file, line, "third-party", f"holds the address {found}")
     for drawing in sorted(book.site.rglob("*.svg")):
         yield from in_drawing(book, drawing)
+    yield from of_this_machine(book)
+
+
+def of_this_machine(book: Book) -> Iterator[Fault]:
+    """Where the site was built is nobody's business, and a sign of output that will not repeat."""
+    place = str(book.root).encode()
+    for file in sorted(book.site.rglob("*")):
+        if file.suffix in TEXTS and place in (content := file.read_bytes()):
+            line = content.count(b"\n", 0, content.index(place)) + 1
+            yield book.fault(file, line, "path-leaked", "names the folder it was built in")
 
 
 def in_drawing(book: Book, drawing: Path) -> Iterator[Fault]:

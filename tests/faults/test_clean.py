@@ -25,7 +25,7 @@ def test_the_clean_book_has_no_fault(book):
 def test_a_clean_site_ends_with_status_0_and_a_summary(book):
     done = command("--site", book.site, "--docs", book.docs)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("No faults: 4 pages, 1 equations, 2 blocks, 1 figures")
+    assert done.stdout.startswith("No faults: 5 pages, 1 equations, 2 blocks, 1 figures")
 
 
 def test_a_fault_is_one_line_with_path_line_code_and_sentence(book):

@@ -29,8 +29,8 @@ class Plant:
 
 
 SNIPPETS = [
-    Plant("file", "snippet-missing", SOURCE, "src/fromnoise/toy.py:halve", "src/none.py:halve"),
-    Plant("section", "snippet-missing", SOURCE, "toy.py:halve", "toy.py:third"),
+    Plant("file", "snippet-missing", SOURCE, "fromnoise/toy.py:halve", "none.py:halve", only=False),
+    Plant("section", "snippet-missing", SOURCE, "toy.py:halve", "toy.py:third", only=False),
     Plant(
         "block form",
         "snippet-form",
@@ -39,7 +39,14 @@ SNIPPETS = [
         "--8<--\nsrc/fromnoise/toy.py:halve\n--8<--",
         only=False,
     ),
-    Plant("shown section is gone", "snippet-missing", CHAPTER, "toy.py:halve", "toy.py:third"),
+    Plant(
+        "shown section is gone",
+        "snippet-missing",
+        CHAPTER,
+        "toy.py:halve",
+        "toy.py:third",
+        only=False,
+    ),
     Plant("unclosed", "snippet-unclosed", MODULE, "# --8<-- [end:double]\n", ""),
     Plant("unopened", "snippet-unopened", MODULE, "# --8<-- [start:double]\n", ""),
     Plant(
@@ -191,6 +198,7 @@ FORMULAS = [
         "tests/equations/test_toy.py",
         '@proves("double")',
         '@proves("triple")',
+        only=False,
     ),
     Plant(
         "test proves nothing",
@@ -212,8 +220,15 @@ NUMBERS = [
     Plant("in alt text", "number-typed", SOURCE, "A straight line", "A line of slope 0.37"),
     Plant("in a caption", "number-typed", SOURCE, "The line.", "The line, of slope 0.37."),
     Plant("on the home page", "number-typed", "docs/index.md", "Read", "Of 97 % of books, read"),
-    Plant("key gone in source", "number-key", SOURCE, "line#gap|.2f", "line#slope|.2f"),
-    Plant("manifest gone in source", "number-unbound", SOURCE, "line#gap|.2f", "curve#gap|.2f"),
+    Plant("key gone in source", "number-key", SOURCE, "line#gap|.2f", "line#slope|.2f", only=False),
+    Plant(
+        "manifest gone in source",
+        "number-unbound",
+        SOURCE,
+        "line#gap|.2f",
+        "curve#gap|.2f",
+        only=False,
+    ),
     Plant("key gone on page", "number-key", CHAPTER, f"{GAP}.gap", f"{GAP}.slope"),
     Plant("manifest gone on page", "number-unbound", CHAPTER, "toy/line.json", "toy/curve.json"),
     Plant(
@@ -454,7 +469,25 @@ SOURCES = [
     ),
 ]
 
+BINDINGS = [
+    Plant("equation not marked", "binding-lost", CHAPTER, EQUATION, "", only=False),
+    Plant("figure not marked", "binding-lost", CHAPTER, f" {FIGURE}", "", only=False),
+    Plant(
+        "code not marked", "binding-lost", CHAPTER, ' data-source="src/fromnoise/toy.py:halve"', ""
+    ),
+    Plant("number not marked", "binding-lost", CHAPTER, '<data class="measured"', "<data"),
+    Plant("not in the ledger", "ledger-incomplete", "built/ledger/index.html", "#eq-double", ""),
+    Plant(
+        "proved for nobody",
+        "equation-orphan",
+        "tests/equations/test_toy.py",
+        '"double"',
+        '"double", "triple"',
+    ),
+]
+
 PLANTS = {
+    "bindings": BINDINGS,
     "snippets": SNIPPETS,
     "links": LINKS,
     "leftovers": LEFTOVERS,
@@ -486,6 +519,13 @@ def test_a_planted_fault_is_caught(book, plant):
     assert plant.code in {fault.code for fault in found}, found
     if plant.only:
         assert {fault.code for fault in found} == {plant.code}, found
+
+
+def test_a_path_of_this_machine_is_caught(book):
+    page = book.root / CHAPTER
+    page.write_text(page.read_text().replace("A choice was", f"In {book.root} a choice was"))
+    found = check_site.faults(book)
+    assert [(fault.code, fault.path) for fault in found] == [("path-leaked", CHAPTER)]
 
 
 def gone(book, path):
