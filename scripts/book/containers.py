@@ -131,7 +131,9 @@ class ScriptBox(Details):
     NAME, SUMMARY = "script", "Copy this chapter as one script"
 
     def box(self, parent, tag="details", **attributes):
-        return super().box(parent, tag, **attributes | {"class": "chapter-script"})
+        return super().box(
+            parent, tag, **attributes | {"class": "chapter-script", "data-search-exclude": ""}
+        )
 
 
 BOXES = (Answer, Solution, Fold, Predict, Break, Exercise, Note, Remember, FigureBox, ScriptBox)

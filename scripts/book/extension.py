@@ -196,7 +196,7 @@ class Replacer(Preprocessor):
         else:
             bound, mark = 'data-kind="definition"', ""
         return (
-            f'<div class="equation" id="{anchor}" {bound}>'
+            f'<div class="equation" id="{anchor}" {bound} data-search-exclude>'
             f'<div class="equation-body" role="group" aria-label="Equation {number}" tabindex="0">'
             f"{formula}</div>"
             f'<a class="equation-number" href="#{anchor}" '

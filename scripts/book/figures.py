@@ -79,7 +79,7 @@ def reproduce_line(root: Path, figure: Figure, manifest: dict[str, Any]) -> str:
     if why := changed_since(root, figure.name, _stamp(root, figure)):
         stale = f' <span class="stale">The code has changed since: {html.escape(why)}.</span>'
     return (
-        f'<p class="reproduce"><code>{html.escape(parts["command"])}</code> '
+        f'<p class="reproduce" data-search-exclude><code>{html.escape(parts["command"])}</code> '
         f"<span>seed {html.escape(parts['seed'])}</span> "
         f"<span>{html.escape(parts['device'])}</span> "
         f"<span>{html.escape(parts['wall_time'])}</span>{stale}</p>"

@@ -28,6 +28,7 @@ from book.volume import Volume, new_formulas
 log = logging.getLogger("mkdocs.hooks.book")
 
 VOLUME = Volume()
+SERVING = False
 DRAFT = os.environ.get("FROMNOISE_DRAFT", "") not in ("", "0")
 """A draft shows what is unresolved in the text instead of failing; `mkdocs serve` is one too."""
 
@@ -36,7 +37,9 @@ def on_startup(command: str, dirty: bool) -> None:
     """Being there makes mkdocs keep this module, and its state, from build to build."""
     # mkdocs puts sys.path back after it has loaded this file; parts imported later need it too.
     sys.path[:0] = [path for path in PATHS if path not in sys.path]
-    VOLUME.is_draft = DRAFT or command == "serve"
+    global SERVING
+    SERVING = command == "serve"
+    VOLUME.is_draft = DRAFT or SERVING
     jupyter.provide_kernel(ROOT)
 
 
@@ -50,7 +53,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     VOLUME.formulas = new_formulas(ROOT)
     VOLUME.late = []
     VOLUME.load()
+    if SERVING:
+        config.plugins["mkdocs-jupyter"].config["execute"] = False
     config.extra["preloads"] = list(fonts.preloads())
+    if SERVING:
+        config.plugins["mkdocs-jupyter"].config["execute"] = False
     config.extra["preloads"] = list(fonts.preloads())
     config.nav = _navigation(config.nav or [])
     return config
@@ -125,6 +132,7 @@ def on_pre_page(page: Page, config: MkDocsConfig, files: Files) -> Page:
         page.meta = {
             "title": f"Notebook: {chapter}",
             "description": f"The code of the chapter {chapter} as an executed Jupyter notebook.",
+            "search": {"exclude": True},  # the chapter says the same
         }
     return page
 

@@ -10,6 +10,9 @@ SOURCE = re.compile(
     r'<details class="source" open>\s*<summary>Source</summary>(.*?)</details>', re.S
 )
 
+# A marker inside a class; its line stays, empty, so that the line numbers stay true.
+MARKER = re.compile(r'(?:<span class="w"> *</span>| *)<span class="c1"># -+8&lt;-+ [^<>]*</span>')
+
 
 @dataclass(frozen=True)
 class Module:
@@ -45,6 +48,9 @@ def tidy(content: str) -> str:
     quoted = r"""<span class="s1">'([^'<>]*)'</span>"""
     content = re.sub(quoted, r'<span class="s2">"\1"</span>', content)
     content = re.sub(r"""(Tensor(?:</span>|</a>)*, )'([^'<>]*)'""", r'\1"\2"', content)
+    content = MARKER.sub("", content)
+    listing = '<details class="mkdocstrings-source"'
+    content = content.replace(listing, f"{listing} data-search-exclude")
     return SOURCE.sub(
         r'<div class="doc-origin"><p><span class="doc-section-title">Source:</span></p>\1</div>',
         content,

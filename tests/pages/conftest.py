@@ -162,3 +162,9 @@ def _formulas(root: Path) -> Formulas:
 def shelf(tmp_path: Path) -> Shelf:
     """An empty chapter in a small book."""
     return Shelf(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def new_shelf() -> type[Shelf]:
+    """For tests that need a small book in a folder of their own."""
+    return Shelf

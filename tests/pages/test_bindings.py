@@ -105,7 +105,7 @@ def test_a_figure_has_both_drawings_its_size_and_its_line(shelf):
     assert 'loading="lazy"' in html
     assert html.count('alt="A line that falls."') == 2
     assert "Figure 2.1." in html
-    line = html[html.index('<p class="reproduce">') :]
+    line = html[html.index('<p class="reproduce"') :]
     assert "<code>python scripts/build_figures.py run elbo/gap --size full</code>" in line
     assert "seed 3" in line
     assert "cpu" in line

@@ -1,0 +1,131 @@
+"""A whole small site is built by mkdocs, strictly, and refuses faults in one sentence each."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from book.node import ensure_packages
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTER = """---
+title: The chapter
+description: A chapter to test with.
+---
+
+# The chapter
+
+So $p(x \\mid z)$ costs [[elbo/gap#gap.mean|.2f]] nats, as [@ho2020ddpm] say in [@eq:gap].
+
+/// equation | gap
+    check: tests/equations/test_elbo.py::test_gap
+\\log p = \\mathcal L + \\sqrt{\\bar\\alpha_k}
+///
+
+## The step $x_t$
+
+[`perturb`][fromnoise.diffusion.perturb] is one line:
+
+```python
+--8<-- "src/fromnoise/diffusion.py:perturb"
+```
+"""
+PAGE = "---\ntitle: {0}\ndescription: A page.\n---\n\n# {0}\n\nText.\n"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, new_shelf) -> Path:
+    """A copy of the machinery, the look and the library, with one small chapter."""
+    ensure_packages(ROOT)
+    root = tmp_path_factory.mktemp("small")
+    for folder in ("scripts/book", "scripts/building", "src/fromnoise", "docs/overrides"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "docs/assets", root / "docs/assets")
+    for file in ("package.json", "package-lock.json", "constraints.txt"):
+        shutil.copy(ROOT / file, root / file)
+    (root / "node_modules").symlink_to(ROOT / "node_modules")
+    shelf = new_shelf(root)
+    (root / "src/fromnoise/sample.py").unlink()
+    (root / "docs/chapters/one.md").unlink()
+    for name in ("index", "notation", "how-it-is-built"):
+        shelf.put(f"docs/{name}.md", PAGE.format(name))
+    for name in ("bibliography.md", "ledger.md", "reference/index.md", "notebooks/index.md"):
+        shelf.put(f"docs/{name}", (ROOT / "docs" / name).read_text(encoding="utf-8"))
+    shelf.put("docs/chapters/elbo.md", CHAPTER)
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    other = [f"chapters/{n}.md" for n in ("generative_models", "vae", "diffusion", "training")]
+    kept = [line for line in config.split("\n") if not any(name in line for name in other)]
+    shelf.put("mkdocs.yml", "\n".join(kept))
+    return root
+
+
+def build(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "FROMNOISE_EXECUTE": "false"}
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", *options],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_a_sound_site_is_built_without_a_word(site):
+    done = build(site)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.strip() == ""
+    page = (site / "site/chapters/elbo/index.html").read_text(encoding="utf-8")
+    assert '<a class="equation-check" href="../../ledger/#ledger-eq-gap"' in page
+    assert 'href="../../bibliography/#ho2020ddpm"' in page
+    assert 'href="../../assets/math/math.woff2"' in page
+    assert "<msub><mi>x</mi><mi>t</mi></msub>" in page
+    assert 'data-source="src/fromnoise/diffusion.py:perturb"' in page
+    assert "Copy this chapter as one script" in page
+    assert 'id="the-step"' in page
+    assert (site / "site/assets/math/math.woff2").stat().st_size < 60_000
+    notebook = (site / "site/notebooks/elbo/index.html").read_text(encoding="utf-8")
+    assert 'href="elbo.ipynb"' in notebook
+    assert (site / "site/notebooks/elbo/elbo.ipynb").is_file()
+    assert "<title>Notebook: The chapter - From Noise</title>" in notebook
+    for file in (site / "site").rglob("*.html"):
+        text = file.read_text(encoding="utf-8")
+        assert "<style" not in text, file
+        assert " style=" not in text, file
+        for script in text.split("<script")[1:]:
+            head = script.partition(">")[0]
+            assert "src=" in head or 'type="application/json"' in head, file
+        assert not {c for c in text if "\ue000" <= c <= "\uf8ff"}, file
+
+
+def test_links_hold_without_directory_addresses(site):
+    config = (site / "mkdocs.yml").read_text(encoding="utf-8")
+    (site / "flat.yml").write_text(f"use_directory_urls: false\n{config}", encoding="utf-8")
+    done = build(site, "--config-file", "flat.yml", "--site-dir", "flat")
+    assert done.returncode == 0, done.stderr[-3000:]
+    page = (site / "flat/chapters/elbo.html").read_text(encoding="utf-8")
+    assert 'href="../ledger.html#ledger-eq-gap"' in page
+    assert 'href="../assets/math/math.woff2"' in page
+    assert (site / "flat/notebooks/elbo.ipynb").is_file()
+
+
+def test_faults_stop_the_build_in_one_sentence_each(site):
+    faulty = CHAPTER.replace("gap.mean|", "gap.gone|").replace("ho2020ddpm", "gone2020")
+    (site / "docs/chapters/elbo.md").write_text(faulty, encoding="utf-8")
+    done = build(site)
+    bad_tex = CHAPTER.replace("\\mathcal L", "\\matcal L")
+    (site / "docs/chapters/elbo.md").write_text(bad_tex, encoding="utf-8")
+    second = build(site)
+    (site / "docs/chapters/elbo.md").write_text(CHAPTER, encoding="utf-8")
+    for run in (done, second):
+        assert run.returncode == 1
+        assert "Traceback" not in run.stderr
+    assert "chapters/elbo.md:8: docs/figures/elbo/gap.json has no result gap.gone" in done.stderr
+    assert "chapters/elbo.md:8: references.bib has no entry gone2020" in done.stderr
+    assert "chapters/elbo.md:10: the formula" in second.stderr
+    assert "\\matcal" in second.stderr
