@@ -229,14 +229,17 @@ NUMBERS = [
         "curve#gap|.2f",
         only=False,
     ),
-    Plant("key gone on page", "number-key", CHAPTER, f"{GAP}.gap", f"{GAP}.slope"),
-    Plant("manifest gone on page", "number-unbound", CHAPTER, "toy/line.json", "toy/curve.json"),
+    Plant("key gone on page", "number-key", CHAPTER, f"{GAP}.gap", f"{GAP}.slope", False),
+    Plant(
+        "manifest gone on page", "number-unbound", CHAPTER, "toy/line.json", "toy/curve.json", False
+    ),
     Plant(
         "no source",
         "number-unbound",
         CHAPTER,
         ' data-source="docs/figures/toy/line.json#results.gap"',
         "",
+        only=False,
     ),
     Plant("value differs", "number-differs", CHAPTER, 'value="0.123456789"', 'value="0.123456788"'),
     Plant("text is another number", "number-differs", CHAPTER, ">0.12<", ">0.13<"),
