@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -256,6 +257,8 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert all(a < b for a, b in pairwise(rates[:10]))
     assert all(a > b for a, b in pairwise(rates[9:]))
     assert rates[-1] < 1e-3
+    constant = replace(settings, final_share=1.0)
+    assert {learning_rate_at(step, constant) for step in range(10, 101)} == {1.0}
 
 
 @pytest.mark.parametrize("target", [PredictX0(), PredictEps(), PredictV(), PredictVelocity()])
@@ -337,6 +340,7 @@ def test_the_denoiser_of_a_network_asks_with_time_and_label():
         ({"batch_size": 0}, "batch_size"),
         ({"ema_decay": 1.0}, "ema_decay"),
         ({"learning_rate": 0.0}, "learning_rate"),
+        ({"final_share": 1.5}, "final_share"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong, message):

@@ -49,7 +49,9 @@ class TrainingSettings:
     n_steps: int = 1000
     batch_size: int = 128
     learning_rate: float = 2e-3
-    """Peak of the schedule: linear warm-up, then half a cosine down to zero."""
+    """Peak of the schedule: linear warm-up, then half a cosine down."""
+    final_share: float = 0.0
+    """Share of the peak at which the cosine ends; 1 keeps the rate constant."""
     warmup_steps: int = 50
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
@@ -68,6 +70,8 @@ class TrainingSettings:
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+        if not 0 <= self.final_share <= 1:
+            raise ValueError(f"final_share must lie in [0, 1], got {self.final_share}")
         if not (self.learning_rate > 0 and self.gradient_clip > 0):
             raise ValueError(
                 f"learning_rate and gradient_clip must be positive, got {self.learning_rate}, "
@@ -179,10 +183,16 @@ def as_denoiser(
 
 # --8<-- [start:learning_rate_at]
 def learning_rate_at(step: int, settings: TrainingSettings) -> float:
-    r"""Learning rate of step 1, 2, ..., n_steps: linear warm-up, then half a cosine to zero."""
+    r"""Learning rate of step n = 1, 2, ..., N: linear warm-up, then half a cosine.
+
+    $\eta_n = \eta \min(1, n / n_w)\, \big(s + (1 - s) \tfrac12 (1 + \cos \pi \tfrac{n-1}{N})\big)$
+    with warm-up $n_w$ and final share $s$.
+    """
     warmup = min(1.0, step / max(1, settings.warmup_steps))
-    remaining = 0.5 * (1 + math.cos(math.pi * (step - 1) / max(1, settings.n_steps)))
-    return settings.learning_rate * warmup * remaining
+    wave = 0.5 * (1 + math.cos(math.pi * (step - 1) / max(1, settings.n_steps)))
+    return (
+        settings.learning_rate * warmup * (settings.final_share + (1 - settings.final_share) * wave)
+    )
 
 
 # --8<-- [end:learning_rate_at]
