@@ -1,7 +1,9 @@
 // Small services to the reader, none of which a page needs.
 
 // A box that scrolls sideways can be reached by the keyboard; one that does not is no stop.
-const boxes = document.querySelectorAll(".drawing, .equation-body, .table-wrap, .md-typeset__table");
+const boxes = document.querySelectorAll(
+  ".drawing, .equation-body, .formula, .table-wrap, .md-typeset__scrollwrap",
+);
 const observer = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
@@ -9,6 +11,12 @@ const observer = new ResizeObserver((entries) => {
   }
 });
 for (const box of boxes) observer.observe(box);
+
+// The theme gives each block of code a landmark of its own; none is needed.
+const codes = new MutationObserver(() => {
+  for (const nav of document.querySelectorAll("nav.md-code__nav:not([role])")) nav.role = "presentation";
+});
+codes.observe(document.body, { childList: true, subtree: true });
 
 // Paper cannot be opened: print with every answer and derivation unfolded.
 let closed = [];
