@@ -226,7 +226,7 @@ class Replacer(Preprocessor):
             figure = next(f for f in page.figures if f.place == block.place)
             try:
                 caption = figures.describe(self.volume, figure, head)
-                opening = self.stash(caption.number) + " "
+                opening = self.stash(caption.number) if caption.number else ""
                 closing = f"\n{pad}{self.stash(caption.reproduce)}\n"
             except BookError as error:
                 mark = self.attempt(figure.place, figures.fail, error)

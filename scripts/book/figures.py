@@ -40,10 +40,11 @@ def describe(volume: Volume, figure: Figure, head: Any) -> Caption:
     }
     width, height = size(volume.docs / light)
     head.size = {"width": str(width), "height": str(height)}
-    numbered = volume.figures.get(figure.name)
-    number = numbered.number if numbered else ""
+    # Outside the chapters nothing refers to a figure, so it has no number.
+    is_counted = figure.name in volume.figures and volume.chapter_number(volume.current) > 0
+    number = volume.figures[figure.name].number if is_counted else ""
     return Caption(
-        f'<span class="figure-number">Figure {number}.</span>',
+        f'<span class="figure-number">Figure {number}.</span> ' if number else "",
         reproduce_line(volume.root, figure, manifest),
     )
 

@@ -116,6 +116,12 @@ def test_a_figure_whose_code_moved_on_says_so(shelf):
     assert "The code has changed since" in shelf.render(FIGURE)
 
 
+def test_a_figure_outside_the_chapters_has_no_number(shelf):
+    html = shelf.render(FIGURE, "index.md")
+    assert 'src="figures/elbo/gap.svg"' in html
+    assert "Figure" not in html
+
+
 @pytest.mark.parametrize("gone", ["gap.json", "gap.svg", "gap.dark.svg"])
 def test_a_missing_file_of_a_figure_is_told(shelf, gone):
     (shelf.root / "docs/figures/elbo" / gone).unlink()
