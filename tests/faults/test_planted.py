@@ -444,7 +444,7 @@ FIGURES = [
         only=False,
     ),
     Plant("stale", "figure-stale", "scripts/experiments/toy/line.py", "0.1234", "0.2345"),
-    Plant("stale drawing", "figure-stale", "scripts/experiments/toy/line.py", "raise ", "return "),
+    Plant("stale drawing", "figure-stale", "scripts/experiments/toy/line.py", "[0, 1]", "[0, 2]"),
 ]
 
 BLOCKS = [
