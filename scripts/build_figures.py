@@ -10,7 +10,7 @@ for folder in ("scripts", "src"):
     if str(ROOT / folder) not in sys.path[:2]:
         sys.path.insert(0, str(ROOT / folder))
 
-from building.command import main  # noqa: E402
+from building.command import program  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program()

@@ -20,15 +20,20 @@ FAILED, INTERRUPTED = 1, 130
 VERBS = ("list", "run", "check", "adopt")
 
 
+def program() -> NoReturn:
+    """Run the command line of this process, and end it."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    gc.disable()  # many syntax trees that live to the end: searching them costs a third of a check
+    sys.exit(main(sys.argv[1:]))
+
+
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Run a command; one sentence on stderr when it cannot be done.
+    """Run a command and give its exit status; one sentence on stderr when it cannot be done.
 
     Args:
         arguments: The command line without the program's name.
         root: The tree to work in.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    gc.disable()  # many syntax trees that live to the end: searching them costs a third of a check
     try:
         if arguments and not arguments[0].startswith("-"):
             selection.one_of(arguments[0], VERBS, "command")

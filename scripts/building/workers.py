@@ -19,6 +19,7 @@ from building.tree import BuildError, Experiment
 from building.worker import N_THREADS, THREAD_VARIABLES, Order, Outcome, work
 
 PATIENCE_S = 5.0
+PRELOADED = ("torch", "numpy", "scipy.stats", "sklearn.datasets", "matplotlib.figure")
 
 
 @dataclass(frozen=True)
@@ -164,12 +165,25 @@ def _ready(
 def _start(task: Task, state: State, device: str, force: frozenset[str]) -> Job:
     only_draw = state.state == "redraw" and task.experiment.name not in force
     job = Order(task.experiment, task.size, device, only_draw)
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     answer, theirs = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(job, theirs), name=task.label)
     process.start()
     theirs.close()
     return Job(task, process, answer, 1.0 if only_draw else state.cost)
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Processes that inherit nothing from this one, but do not each import torch anew.
+
+    A server imports the large libraries once, computes nothing, and forks: each worker is as fresh
+    as a spawned one and starts two seconds sooner.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    return context
 
 
 def _finish(

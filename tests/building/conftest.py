@@ -97,6 +97,8 @@ class Project:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
         self.write("fake/torch.py", FAKE_TORCH)
+        for library in ("numpy", "scipy", "sklearn", "matplotlib"):
+            self.write(f"fake/{library}.py", "")
         self.write("src/fromnoise/__init__.py", "")
         self.write("src/fromnoise/figures.py", FAKE_FIGURES)
         self.write("src/fromnoise/numbers.py", NUMBERS)

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from building.command import main
 from building.progress import time_left
 
 TWICE = "scripts/experiments/numbers/twice.py"
@@ -30,12 +31,18 @@ TWICE = "scripts/experiments/numbers/twice.py"
         ([], "required: VERB"),
     ],
 )
-def test_a_mistake_is_answered_with_what_there_is(built, arguments, said):
-    done = built.call(*arguments)
+def test_a_mistake_is_answered_with_what_there_is(built, capsys, arguments, said):
+    assert main(arguments, built.root) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+def test_the_answer_is_the_exit_status_of_the_program(built):
+    done = built.call("rnu")
     assert done.returncode == 2
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stdout == ""
+    assert done.stderr.startswith("build_figures: unknown command 'rnu'")
 
 
 def test_an_experiment_that_does_not_parse_is_named_and_the_others_run(project):

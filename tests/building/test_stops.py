@@ -99,15 +99,28 @@ def test_kills_at_random_moments_leave_nothing_false_and_lose_little(long, undis
         assert state in ("missing", "fresh"), "half of the outputs counts for something"
         if state == "fresh":
             assert svgs(long) == undisturbed
-        before = steps(long)
-        time.sleep(0.1)
-        assert steps(long) <= before + 1, "a worker outlived its parent"
     long.build()
     assert long.states()["walk/long"] == ("fresh", "")
     assert svgs(long) == undisturbed
     assert steps(long) <= 80 + 6, "training began again from nothing"
     assert not list((long.root / ".build/work").rglob("*.json")), "checkpoints outlive success"
     assert not list((long.root / ".build/staging").glob("*/*"))
+
+
+def test_a_worker_does_not_outlive_its_parent(long):
+    long.edit("scripts/experiments/walk/long.py", "n_steps: int = 80", "n_steps: int = 6000")
+    process = long.start("run")
+    wait_for(lambda: steps(long) > 2)
+    process.kill()
+    process.communicate()
+
+    def is_quiet():
+        before = steps(long)
+        time.sleep(0.3)
+        return steps(long) == before
+
+    wait_for(is_quiet)
+    assert 2 < steps(long) < 3000
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
