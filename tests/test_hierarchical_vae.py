@@ -1,0 +1,97 @@
+"""The two-level bound is the evidence when every part is exact, and below it otherwise."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.utils import skip_init
+
+from fromnoise.decoders import DiscretizedLogistic, Gaussian
+from fromnoise.elbo import iwae_bound
+from fromnoise.hierarchical_vae import MarkovianVAE
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def linear(mean_slope, variance):
+    """A network that answers (slope * input, log variance)."""
+    layer = skip_init(torch.nn.Linear, 1, 2, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight[0], layer.weight[1] = mean_slope, 0.0
+        layer.bias[0], layer.bias[1] = 0.0, math.log(variance)
+    return layer
+
+
+def gaussian_chain():
+    """z_2 ~ N(0, 1), z_1 = 0.6 z_2 + 0.8 noise, x = z_1 + noise, with the exact posteriors."""
+    chain = MarkovianVAE(Gaussian(1.0), (1, 1), n_dims=1, width=4).double()
+    chain.prior = linear(0.6, 0.64)
+    chain.decoder = skip_init(torch.nn.Linear, 1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        chain.decoder.weight.fill_(1.0)
+        chain.decoder.bias.fill_(0.0)
+    chain.encoder = linear(0.5, 0.5)  # z_1 has the marginal N(0, 1)
+    chain.upper_encoder = linear(0.6, 0.64)
+    return chain
+
+
+def test_with_exact_posteriors_every_draw_gives_the_evidence():
+    x = torch.tensor([[-2.0], [0.3], [1.7]], dtype=torch.float64)
+    evidence = -(x[:, 0] ** 2) / 4 - math.log(4 * math.pi) / 2
+    for seed in range(3):
+        eps = [torch.randn(3, 1, generator=generator(seed + s), dtype=x.dtype) for s in (0, 9)]
+        terms = gaussian_chain()(x, *eps)
+        torch.testing.assert_close(terms.elbo, evidence, rtol=1e-12, atol=1e-12)
+        assert terms.top_rate.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("part", ["encoder", "upper_encoder"])
+def test_a_wrong_posterior_costs_nats_but_not_the_weighted_bound(part):
+    chain = gaussian_chain()
+    setattr(chain, part, linear(0.4, 0.9))
+    x = torch.tensor([[1.0]], dtype=torch.float64).expand(20_000, 1)
+    evidence = torch.distributions.Normal(0.0, math.sqrt(2.0)).log_prob(torch.tensor(1.0)).item()
+    eps = [torch.randn(20_000, 1, generator=generator(s), dtype=x.dtype) for s in (0, 1)]
+    weights = chain(x, *eps).elbo
+    assert weights.mean().item() < evidence - 0.01
+    assert iwae_bound(weights).item() == pytest.approx(evidence, abs=0.02)
+
+
+def test_the_fixed_encoder_mixes_the_code_with_noise():
+    chain = MarkovianVAE(DiscretizedLogistic(), (3, 3), n_dims=6, width=8, kept=0.7)
+    z_1 = torch.randn(4, 3, generator=generator())
+    mean, log_var = chain.climb(z_1)
+    torch.testing.assert_close(mean, 0.7 * z_1)
+    torch.testing.assert_close(log_var.exp(), torch.full_like(z_1, 1 - 0.49))
+
+
+def test_a_standard_normal_code_stays_one_through_the_fixed_encoder():
+    chain = MarkovianVAE(DiscretizedLogistic(), (1, 1), n_dims=6, width=8, kept=0.7)
+    n = 40_000
+    z_1 = torch.randn(n, 1, generator=generator())
+    mean, log_var = chain.climb(z_1)
+    z_2 = mean + torch.exp(log_var / 2) * torch.randn(n, 1, generator=generator(1))
+    assert abs(z_2.mean().item()) < 6 / 200
+    assert z_2.var().item() == pytest.approx(1, abs=6 * math.sqrt(2 / n))
+
+
+def test_samples_go_down_the_chain_by_the_generator_alone():
+    chain = MarkovianVAE(DiscretizedLogistic(), (4, 3), n_dims=6, width=8)
+    first = chain.sample(5, generator(1))
+    assert first.shape == (5, 6)
+    assert torch.equal(first, chain.sample(5, generator(1)))
+    assert not torch.equal(first, chain.sample(5, generator(2)))
+
+
+def test_samples_of_the_gaussian_chain_have_its_variance():
+    draws = gaussian_chain().sample(40_000, generator())
+    assert draws.var().item() == pytest.approx(2, abs=6 * 2 * math.sqrt(2 / 40_000))
+
+
+def test_bad_choices_are_refused_in_words():
+    with pytest.raises(ValueError, match=r"kept must lie in \(0, 1\), got 1"):
+        MarkovianVAE(DiscretizedLogistic(), kept=1.0)
+    with pytest.raises(ValueError, match="equal levels"):
+        MarkovianVAE(DiscretizedLogistic(), (4, 3), kept=0.5)
