@@ -155,10 +155,10 @@ def unicode_range(face: Face, root: Path = ROOT) -> str:
 def stylesheet(fonts: dict[str, Any], root: Path = ROOT) -> str:
     """The `@font-face` rules of the site, and of the adjusted fallbacks."""
     rules = ["/* Made by scripts/book/fonts.py from the fonts' own metrics. */"]
-    # Optional: a font that comes too late is used on the next page, and nothing moves.
+    # Swap: on a slow line the adjusted fallback holds the place until the font is there.
     rules += [
         f'@font-face{{font-family:"{face.family}";font-style:{face.style};'
-        f"font-weight:{face.weight};font-display:{'optional' if face.preload else 'swap'};"
+        f"font-weight:{face.weight};font-display:swap;"
         f'src:url("../fonts/{face.name}.woff2") format("woff2");'
         f"unicode-range:{unicode_range(face, root)}}}"
         for face in FACES

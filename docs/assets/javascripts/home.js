@@ -1,8 +1,11 @@
 // The picture of the first page: the same noise walked to the end by the whole model and by the
 // broken one. It stands at the end until the reader moves it; without scripts the drawing stays.
+// A plain deferred script, not a module: browsers load no modules from disk.
 
-const figure = document.querySelector('figure[data-experiment$="home/from_noise.py"]');
-if (figure) start(figure).catch(() => figure.classList.remove("has-player"));
+{
+  const figure = document.querySelector('figure[data-experiment$="home/from_noise.py"]');
+  if (figure) start(figure).catch(() => figure.classList.remove("has-player"));
+}
 
 async function start(figure) {
   const drawing = figure.querySelector("img");

@@ -1,40 +1,43 @@
 // Small services to the reader, none of which a page needs.
+// A plain deferred script, not a module: browsers load no modules from disk.
 
-// A box that scrolls sideways can be reached by the keyboard; one that does not is no stop.
-const boxes = document.querySelectorAll(
-  ".drawing, .equation-body, .formula, .table-wrap, .md-typeset__scrollwrap",
-);
-const observer = new ResizeObserver((entries) => {
-  for (const { target } of entries) {
-    if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
-    else target.removeAttribute("tabindex");
-  }
-});
-for (const box of boxes) observer.observe(box);
+{
+  // A box that scrolls sideways can be reached by the keyboard; one that does not is no stop.
+  const boxes = document.querySelectorAll(
+    ".drawing, .equation-body, .formula, .table-wrap, .md-typeset__scrollwrap",
+  );
+  const observer = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  for (const box of boxes) observer.observe(box);
 
-// The theme gives each block of code a landmark of its own; none is needed.
-const codes = new MutationObserver(() => {
-  for (const nav of document.querySelectorAll("nav.md-code__nav:not([role])")) nav.role = "presentation";
-});
-codes.observe(document.body, { childList: true, subtree: true });
+  // The theme gives each block of code a landmark of its own; none is needed.
+  const codes = new MutationObserver(() => {
+    for (const nav of document.querySelectorAll("nav.md-code__nav:not([role])")) nav.role = "presentation";
+  });
+  codes.observe(document.body, { childList: true, subtree: true });
 
-// Paper cannot be opened: print with every answer and derivation unfolded.
-let closed = [];
-addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll("details:not([open])")];
-  for (const details of closed) details.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const details of closed) details.open = false;
-});
+  // Paper cannot be opened: print with every answer and derivation unfolded.
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open])")];
+    for (const details of closed) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of closed) details.open = false;
+  });
 
-// A link to something folded opens what hides it.
-const reveal = () => {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  for (let box = target?.closest("details"); box; box = box.parentElement.closest("details")) {
-    box.open = true;
-  }
-  if (target?.closest("details")) target.scrollIntoView();
-};
-addEventListener("hashchange", reveal);
-reveal();
+  // A link to something folded opens what hides it.
+  const reveal = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let box = target?.closest("details"); box; box = box.parentElement.closest("details")) {
+      box.open = true;
+    }
+    if (target?.closest("details")) target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  reveal();
+}
