@@ -79,7 +79,8 @@ def save_tensors(
     # Imported here: the build script hashes files, and must start without torch.
     from safetensors.torch import save
 
-    content = save(dict(tensors), dict(metadata or {}))
+    # None for no metadata: safetensors 0.8 writes a header it cannot read for ({}, {}).
+    content = save(dict(tensors), dict(metadata) if metadata else None)
     write_whole(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
