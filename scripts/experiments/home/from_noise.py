@@ -17,6 +17,8 @@ needs = ("training/digits",)
 
 @dataclass(frozen=True)
 class Config:
+    # Nothing here is random; the noise of the walk has the seed of training/digits.
+    seed: int = 0
     n_shown_times: int = 5
     n_columns: int = 5
 
@@ -36,7 +38,7 @@ def run(
         "labels": walk["labels"],
         "removed": walk["removed"],
         "shown": np.linspace(0, last, config.n_shown_times).round().astype(int).tolist(),
-        # For the player of the first page: how to lay out one frame, and the ends of the gray scale.
+        # For the player of the first page: how to lay out one frame, and the ends of the scale.
         "columns": config.n_columns,
         "levels": [0, 16],
     }
