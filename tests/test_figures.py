@@ -261,10 +261,15 @@ def test_shades_run_toward_the_full_color_and_all_can_be_seen(mode):
     assert contrasts[0] >= 1.6
 
 
-def test_colormaps_start_from_nothing():
-    zero, full = figures.colormap("data")(np.array([0.0, 1.0]))
-    assert zero[3] == 0
-    assert full[3] == 1
-    low, middle, high = figures.colormap("data", toward="broken")(np.array([0.0, 0.5, 1.0]))
-    assert middle[3] < 0.02
-    assert low[3] == high[3] == 1
+@pytest.mark.parametrize("mode", MODES)
+def test_the_style_sheet_of_the_page_holds_the_same_colors(mode):
+    sheet = (figures.FONT_DIR.parents[1] / "docs/assets/stylesheets/tokens.css").read_text()
+    scheme = {"light": "default", "dark": "slate"}[mode]
+    block = re.search(rf'\[data-md-color-scheme="{scheme}"\] {{(.*?)}}', sheet, re.S)[1]
+    on_page = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block))
+    for role in (*MEANINGS, "ink", "muted", "paper"):
+        assert on_page[role] == figures.PALETTE[mode][role], role
+    # The same block again, for readers without scripts.
+    if mode == "dark":
+        for name, value in on_page.items():
+            assert sheet.count(f"--{name}: {value};") == 2, name

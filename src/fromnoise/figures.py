@@ -21,7 +21,7 @@ import numpy as np
 from cycler import Cycler, cycler
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
@@ -67,7 +67,7 @@ DASHES: dict[str, Dash] = {
     "ink": "-",
     "muted": (0.0, (2.5, 2.5)),
 }
-MARKERS = {"data": "o", "model": "s", "noise": ".", "broken": "X", "ink": "D", "muted": "^"}
+MARKERS = {"data": "o", "model": "s", "noise": "v", "broken": "X", "ink": "D", "muted": "^"}
 
 COLUMN_PX = 680
 COLUMN_INCHES = 6.4
@@ -122,24 +122,6 @@ def shades(role: str, n: int) -> list[str]:
     # Start at 0.45: paler steps would not stand out from the page.
     weights = np.linspace(0.45, 1.0, n) if n > 1 else np.ones(1)
     return [to_hex(weight * full + (1 - weight) * paper) for weight in weights]
-
-
-def colormap(role: str, toward: str | None = None) -> LinearSegmentedColormap:
-    """Map for densities: from nothing to the role; with `toward`, from one role through nothing.
-
-    Args:
-        role: Color of the largest value.
-        toward: Color of the smallest value, for signed quantities centered on zero.
-    """
-    full = (*to_rgb(color(role)), 1.0)
-    if toward is None:
-        return LinearSegmentedColormap.from_list(role, [(*full[:3], 0.0), full])
-    low = (*to_rgb(color(toward)), 1.0)
-    stops = [low, (*low[:3], 0.0), (*full[:3], 0.0), full]
-    places = [0.0, 0.5, 0.5, 1.0]
-    return LinearSegmentedColormap.from_list(
-        f"{toward}-{role}", list(zip(places, stops, strict=True))
-    )
 
 
 def _font_family(font_dir: Path, strict: bool) -> list[str]:

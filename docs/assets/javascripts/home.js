@@ -31,9 +31,8 @@ async function start(figure) {
   const slider = player.querySelector("input");
 
   const show = () => {
-    const ink = pixel(getComputedStyle(figure).color);
-    sheet(left, whole, +slider.value, columns, levels, ink);
-    sheet(right, broken, +slider.value, columns, levels, ink);
+    sheet(left, whole, +slider.value, columns, levels);
+    sheet(right, broken, +slider.value, columns, levels);
   };
 
   let timer = 0;
@@ -50,7 +49,7 @@ async function start(figure) {
       slider.value = +slider.value + 1;
       show();
       if (+slider.value >= last) stop();
-    }, 130);
+    }, 200);
   };
   button.addEventListener("click", () => (timer ? stop() : play()));
   slider.addEventListener("input", () => {
@@ -65,14 +64,15 @@ async function start(figure) {
   figure.classList.add("has-player");
 }
 
-// One step of every image, in rows, as ink on nothing.
-function sheet(canvas, paths, step, columns, [low, high], ink) {
+// One step of every image, in rows, in the color of the canvas on nothing.
+function sheet(canvas, paths, step, columns, [low, high]) {
   const size = paths[0][step].length;
   const tile = size + 1;
   const rows = Math.ceil(paths.length / columns);
   canvas.width = columns * tile - 1;
   canvas.height = rows * tile - 1;
   const context = canvas.getContext("2d");
+  const ink = pixel(getComputedStyle(canvas).color);
   const image = context.createImageData(canvas.width, canvas.height);
   paths.forEach((path, index) => {
     const top = Math.floor(index / columns) * tile;

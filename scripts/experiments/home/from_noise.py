@@ -45,11 +45,11 @@ def run(
 
 
 def draw(results: dict) -> matplotlib.figure.Figure:
-    figure, axes = figures.figure(2.15, ncols=2, sharey=False)
-    names = (("whole", "whole", "ink"), ("broken", f"without {results['removed']}", "broken"))
+    figure, axes = figures.figure(1.95, ncols=2, sharey=False)
+    names = (("whole", "whole", "model"), ("broken", f"without {results['removed']}", "broken"))
     for ax, (key, name, role) in zip(axes, names, strict=True):
         frames = np.array(results[key])[:, results["shown"]]
-        figures.image_grid(ax, frames.swapaxes(0, 1), levels=tuple(results["levels"]))
+        figures.image_grid(ax, frames.swapaxes(0, 1), levels=tuple(results["levels"]), role=role)
         figures.panel_label(ax, name, role)
     height = len(results["shown"]) * 9 - 1
     axes[0].text(-1.5, 3.5, "noise", ha="right", va="center", color=figures.color("muted"))
