@@ -27,7 +27,7 @@ class Config:
     n_latents: int = 4
     n_images: int = 10  # the first test image of each class
     n_importance: tuple[int, ...] = (1, 4, 16, 64)
-    n_repeats: int = 2000  # bounds and gradients per image
+    n_repeats: int = 1000  # bounds and gradients per image
     off: float = 0.5  # how far q is moved from the posterior, in standard deviations
     wide: float = 1.5  # variance of q over the posterior's: above 1/2 the weights have a variance
 
@@ -50,6 +50,8 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     for seed in config.seeds:
         generator = torch.Generator(device).manual_seed(seed)
         step = torch.randn(posterior.mean.shape, generator=generator, dtype=x.dtype)
+        # Equally far for every image, in a random direction.
+        step = step / step.square().mean(-1, keepdim=True).sqrt()
         q_mean = posterior.mean + config.off * var.sqrt() * step
         rows = [
             measure(model, x, posterior, q_mean, q_log_var, k, config.n_repeats, generator)
