@@ -115,13 +115,12 @@ def test_any_q_gives_the_marginal_by_weights() -> Sides:
     log_px_given_z, log_pz, log_qz = parts(model(), X, PLANE)
     log_w = log_px_given_z + log_pz - log_qz
     return Sides(
-        model().log_prob(X).exp()[None],
-        integral((log_qz + log_w).exp())[None],
+        model().log_prob(X)[None],
+        integral((log_qz + log_w).exp()).log()[None],
         {
-            "weights of the prior": integral((log_pz + log_w).exp())[None],
-            "q not divided out": integral((2 * log_qz + log_w).exp())[None],
+            "draws from the prior": integral((log_pz + log_w).exp()).log()[None],
+            "q not divided out": integral((2 * log_qz + log_w).exp()).log()[None],
         },
-        tolerance=1e-10,
     )
 
 
@@ -163,7 +162,7 @@ def test_the_gap_is_the_divergence_to_the_posterior() -> Sides:
 
 @proves("elbo-rate-distortion")
 def test_the_bound_is_what_is_kept_minus_what_is_paid() -> Sides:
-    """Left: one integral of the log weight. Right: the distortion by quadrature, the rate closed."""
+    """Left: the integral of the log weight. Right: distortion by quadrature, rate closed."""
     m = model()
     log_px_given_z, _, log_qz = parts(m, X, PLANE)
     distortion = -integral(log_qz.exp() * log_px_given_z)
@@ -186,10 +185,10 @@ def test_the_rate_of_a_diagonal_gaussian() -> Sides:
     mean, log_var = normal(5, 3, seed=0), normal(5, 3, seed=1)
     nodes, weights = (torch.tensor(a) for a in hermegauss(40))
     weights = weights / weights.sum()
-    z = reparameterize(mean[..., None], log_var[..., None], nodes)
+    std = (0.5 * log_var).exp()
+    z = mean[..., None] + std[..., None] * nodes
     log_q = -0.5 * (nodes.square() + log_var[..., None])
     right = (weights * (log_q + 0.5 * z.square())).sum((-2, -1))
-    std = (0.5 * log_var).exp()
     return Sides(
         rate(mean, log_var),
         right,
