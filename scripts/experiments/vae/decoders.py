@@ -37,6 +37,7 @@ class Config:
     seed: int = 0
     n_seeds: int = 3
     n_steps: int = 800
+    learning_rate: float = 5e-3  # higher than elsewhere, to see a likelihood overfit in time
     n_images: int | None = None
     n_importance: int = 64
     n_records: int = 8
@@ -66,13 +67,15 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         followed = name in ("logistic", "softmax")
         for seed in range(config.seed, config.seed + config.n_seeds):
             model = VAE(likelihood(), n_latents=16, seed=seed)
+            folder = workdir / f"{name}{seed}"
             trained = fit(
                 model,
                 vae_loss(),
                 train,
                 config.n_steps,
                 seed,
-                workdir / f"{name}{seed}",
+                folder,
+                config.learning_rate,
                 measure if followed else None,
                 config.n_steps // config.n_records,
             )

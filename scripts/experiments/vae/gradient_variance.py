@@ -21,9 +21,9 @@ class Config:
     seed: int = 0
     n_seeds: int = 3
     n_steps: int = 300  # in the middle of training: gradients still matter there
-    n_images: int = 64
-    n_draws: int = 256
-    n_shown: int = 150
+    n_images: int = 32
+    n_draws: int = 128
+    n_shown: int = 128
 
 
 SIZES = {
@@ -126,6 +126,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
                 ls="",
                 marker=figures.marker(role),
                 color=figures.color(role),
+                ms=9 if role == "noise" else 5.5,
             )
     right.axhline(1, **figures.line_style("model", lw=1.2))
     right.set_yscale("log")

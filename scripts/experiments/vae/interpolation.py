@@ -18,7 +18,7 @@ from fromnoise.vae import VAE, vae_loss
 class Config:
     seed: int = 0
     n_seeds: int = 3
-    n_steps: int = 800
+    n_steps: int = 700
     n_pairs: int = 200
     n_shown: int = 3
     n_stops: int = 9

@@ -7,6 +7,7 @@ import matplotlib.figure
 import numpy as np
 import torch
 
+from experiments.vae._codes import filling, shown
 from experiments.vae._common import fit, flat, over_seeds
 from fromnoise import figures
 from fromnoise.aggregate_posterior import log_likelihood_on_plane, plane
@@ -21,7 +22,7 @@ from fromnoise.vae import VAE, summarize, vae_loss
 class Config:
     seed: int = 0
     n_seeds: int = 3
-    n_steps: int = 1000
+    n_steps: int = 900
     n_images: int | None = None
     n_importance: int = 256
     n_side: int = 120  # halving the cells again moves log p(x) by less than 1e-5 bits per pixel
@@ -36,14 +37,12 @@ SIZES = {
 
 def run(config: Config, device: torch.device, workdir: Path) -> dict:
     data = digits()
-    test = flat(data.test, config.n_images)
+    train, test = flat(data.train), flat(data.test, config.n_images)
     grid = plane(6.0, config.n_side)
-    rows, ladders, picture = [], [], {}
+    rows, fillings, ladders, pictures = [], [], [], {}
     for seed in range(config.seed, config.seed + config.n_seeds):
         model = VAE(DiscretizedLogistic(), n_latents=2, seed=seed)
-        model = fit(
-            model, vae_loss(), flat(data.train), config.n_steps, seed, workdir / str(seed)
-        ).network
+        model = fit(model, vae_loss(), train, config.n_steps, seed, workdir / str(seed)).network
         generator = torch.Generator().manual_seed(seed)
         row = summarize(model, test, config.n_importance, generator)
         log_px = log_likelihood_on_plane(model, test, grid)
@@ -51,9 +50,16 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         row["gap_nats"] = 64 * np.log(2) * (row["elbo"] - row["exact"])
         ladders.append(ladder(model, test, log_px, config.n_importance, generator))
         rows.append(row)
+        fillings.append(filling(model, train, test, config.n_side, seed))
         if seed == config.seed:
-            picture = drawn(model, test, data.test.labels, config.n_tiles)
-    return {"model": over_seeds(rows), "gap_of_k": over_seeds(ladders), "picture": picture}
+            pictures["map"] = drawn(model, test, data.test.labels, config.n_tiles)
+            pictures["filling"] = shown(model, train, 700, 12, seed)
+    return {
+        "model": over_seeds(rows),
+        "gap_of_k": over_seeds(ladders),
+        "filling": over_seeds(fillings) | {"picture": pictures["filling"]},
+        "picture": pictures["map"],
+    }
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from fromnoise.vae import VAE, summarize, vae_loss
 class Config:
     seed: int = 0
     n_seeds: int = 3
-    n_steps: int = 700
+    n_steps: int = 600
     n_images: int | None = None
     n_importance: int = 16
     betas: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0, 3.0, 100.0)

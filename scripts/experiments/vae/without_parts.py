@@ -26,7 +26,7 @@ VARIANTS = {  # weight of the KL term, factor on the noise
 class Config:
     seed: int = 0
     n_seeds: int = 3
-    n_steps: int = 800
+    n_steps: int = 700
     n_images: int | None = None
     n_importance: int = 64
     n_shown: int = 6
