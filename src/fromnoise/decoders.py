@@ -3,7 +3,7 @@ r"""What a decoder's outputs mean: the likelihood $p_\theta(x \mid z)$ of an ima
 A likelihood holds no network. It reads `n_parameters` numbers per pixel, written by some decoder,
 as a distribution over that pixel; given the code, pixels are independent. Images are flat,
 `(batch, dims)`, with pixels in [-1, 1]. Log-likelihoods are in nats, summed over pixels.
-`AutoregressiveDecoder` is the one network here: it also sees the earlier pixels.
+`fromnoise.autoregressive_decoder` holds a decoder that breaks the independence.
 """
 
 import math
@@ -63,7 +63,6 @@ class Bernoulli(Likelihood):
         return torch.bernoulli(white, generator=generator) * 2 - 1
 
 
-# --8<-- [start:Gaussian]
 class Gaussian(Likelihood):
     r"""Real-valued pixels around a mean, with one standard deviation $\sigma$ for all of them."""
 
@@ -88,7 +87,6 @@ class Gaussian(Likelihood):
         squared = (x - parameters[..., 0]).square() * torch.exp(-2 * self.log_sigma)
         return -0.5 * (squared + 2 * self.log_sigma + math.log(2 * math.pi)).sum(-1)
 
-    # --8<-- [end:Gaussian]
     def log_mass(
         self, parameters: Parameters, x: Pixels, n_levels: int = 17
     ) -> Float[Tensor, " batch"]:
@@ -154,7 +152,36 @@ class _OverLevels(Likelihood):
         return from_levels(levels.view(probs.shape[:2]), self.n_levels, parameters.dtype)
 
 
-# --8<-- [start:DiscretizedLogistic]
+# --8<-- [start:log_bin]
+def log_bin(
+    mean: Float[Tensor, "*#shape"],
+    log_scale: Float[Tensor, "*#shape"],
+    x: Float[Tensor, "*#shape"],
+    n_levels: int = 17,
+) -> Float[Tensor, "*shape"]:
+    r"""Log of the logistic mass between $x - \delta$ and $x + \delta$, $\delta = 1/(n-1)$.
+
+    The bins of the first and the last level are open.
+
+    Args:
+        mean: Center of the logistic density.
+        log_scale: Log of its scale $s$.
+        x: Pixels on the levels.
+        n_levels: Number $n$ of equally spaced levels on [-1, 1].
+    """
+    half = 1 / (n_levels - 1)
+    # exp(-7) of the range is far below one bin; without the floor 1/s could overflow.
+    inverse = torch.exp(-log_scale.clamp(min=-7.0))
+    a, b = (x + half - mean) * inverse, (x - half - mean) * inverse
+    below, above = F.logsigmoid(a), F.logsigmoid(-b)
+    inside = below + above + torch.log(-torch.expm1(-2 * half * inverse))
+    first, last = x < -1 + half, x > 1 - half
+    return torch.where(first, below, torch.where(last, above, inside))
+
+
+# --8<-- [end:log_bin]
+
+
 class DiscretizedLogistic(_OverLevels):
     r"""Gray levels as bins of a logistic density with mean $\mu$ and scale $s$, per pixel."""
 
@@ -169,26 +196,12 @@ class DiscretizedLogistic(_OverLevels):
         Source:
             Salimans et al. 2017, PixelCNN++, <https://arxiv.org/abs/1701.05517>.
         """
-        return self._log_bin(parameters[..., 0], parameters[..., 1], x).sum(-1)
+        return log_bin(parameters[..., 0], parameters[..., 1], x, self.n_levels).sum(-1)
 
-    def _log_bin(self, mean: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
-        half = 1 / (self.n_levels - 1)
-        # exp(-7) of the range is far below one bin; without the floor 1/s could overflow.
-        inverse = torch.exp(-log_scale.clamp(min=-7.0))
-        upper, lower = (x + half - mean) * inverse, (x - half - mean) * inverse
-        # sigm(a) - sigm(b) = sigm(a) sigm(-b) (1 - exp(b - a)): no difference of near-equals.
-        below_top = F.logsigmoid(upper)
-        above_bottom = F.logsigmoid(-lower)
-        inside = torch.log(-torch.expm1(-2 * half * inverse))
-        first, last = x < -1 + half, x > 1 - half
-        middle = below_top + above_bottom + inside
-        return torch.where(first, below_top, torch.where(last, above_bottom, middle))
-
-    # --8<-- [end:DiscretizedLogistic]
     def log_probs(self, parameters: Parameters) -> Float[Tensor, "batch dims levels"]:
         """Log-probability of every level of every pixel."""
         pixels = from_levels(torch.arange(self.n_levels), self.n_levels).to(parameters)
-        return self._log_bin(parameters[..., :1], parameters[..., 1:], pixels)
+        return log_bin(parameters[..., :1], parameters[..., 1:], pixels, self.n_levels)
 
 
 class Categorical(_OverLevels):
@@ -211,49 +224,3 @@ class Categorical(_OverLevels):
     def log_probs(self, parameters: Parameters) -> Float[Tensor, "batch dims levels"]:
         """Log-probability of every level of every pixel."""
         return parameters.log_softmax(-1)
-
-
-class AutoregressiveDecoder(nn.Module):
-    r"""A decoder that also sees earlier pixels: $p(x \mid z)=\prod_i p(x_i \mid x_{<i}, z)$.
-
-    Masks let the output of pixel i depend on the pixels before it in reading order only. It is
-    strong enough to describe images without the code.
-
-    Source:
-        Germain et al. 2015, MADE, <https://arxiv.org/abs/1502.03509>.
-    """
-
-    mask_in: Tensor
-    mask_out: Tensor
-
-    def __init__(
-        self, n_latents: int, n_dims: int, n_parameters: int, width: int, dropout: float = 0.0
-    ) -> None:
-        """Two masked layers; the code enters both unmasked.
-
-        Args:
-            n_latents: Entries of the code.
-            n_dims: Pixels.
-            n_parameters: Numbers to write per pixel.
-            width: Hidden units.
-            dropout: Share of the earlier pixels hidden in training, which weakens the decoder.
-        """
-        super().__init__()
-        self.n_dims, self.n_parameters = n_dims, n_parameters
-        self.hide = nn.Dropout(dropout)
-        self.from_z = nn.Linear(n_latents, width)
-        self.from_x = nn.Linear(n_dims, width, bias=False)
-        self.out_z = nn.Linear(n_latents, n_dims * n_parameters)
-        self.out = nn.Linear(width, n_dims * n_parameters, bias=False)
-        pixel = torch.arange(n_dims)
-        # Hidden unit j sees the pixels 0..last[j]; pixel i sees the hidden units with last < i.
-        last = torch.arange(width) % max(1, n_dims - 1)
-        self.register_buffer("mask_in", (pixel[None] <= last[:, None]).float(), persistent=False)
-        visible = (last[None] < pixel[:, None]).float().repeat_interleave(n_parameters, 0)
-        self.register_buffer("mask_out", visible, persistent=False)
-
-    def forward(self, z: Float[Tensor, "batch latents"], x: Pixels) -> Parameters:
-        """Parameters of every pixel, given the code and the pixels before it."""
-        hidden = F.silu(self.from_z(z) + F.linear(self.hide(x), self.from_x.weight * self.mask_in))
-        outputs = self.out_z(z) + F.linear(hidden, self.out.weight * self.mask_out)
-        return outputs.view(len(x), self.n_dims, self.n_parameters)

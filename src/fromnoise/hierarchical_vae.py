@@ -85,7 +85,6 @@ class MarkovianVAE(nn.Module):
         mean, log_var = self.upper_encoder(z_1).chunk(2, dim=-1)
         return mean, log_var
 
-    # --8<-- [start:terms]
     def forward(
         self,
         x: Float[Tensor, "batch dims"],
@@ -105,8 +104,6 @@ class MarkovianVAE(nn.Module):
         rate = rate - diagonal_log_prob(z_1, prior_mean, prior_log_var)
         parameters = self.decoder(z_1).view(len(x), self.n_dims, self.likelihood.n_parameters)
         return ChainTerms(top_rate, rate, -self.likelihood.log_prob(parameters, x))
-
-    # --8<-- [end:terms]
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Float[Tensor, "n dims"]:
         """New images: down the chain from the prior."""

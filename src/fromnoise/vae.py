@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from fromnoise.decoders import AutoregressiveDecoder, Likelihood
+from fromnoise.autoregressive_decoder import AutoregressiveDecoder
+from fromnoise.decoders import Likelihood
 from fromnoise.elbo import diagonal_log_prob, iwae_bound, reparameterize
 from fromnoise.gaussian_kl import kl_diagonal
 from fromnoise.information import bits_per_dim
@@ -84,7 +85,6 @@ class VAE(nn.Module):
                 else mlp(n_latents, width, n_outputs, dropout)
             )
 
-    # --8<-- [start:terms]
     def encode(self, x: Float[Tensor, "batch dims"]) -> tuple[Codes, Codes]:
         r"""Mean and log variance of $q_\phi(z \mid x)$."""
         z_mean, z_log_var = self.encoder(x).chunk(2, dim=-1)
@@ -105,9 +105,6 @@ class VAE(nn.Module):
         distortion = -self.likelihood.log_prob(self.decode(z, x), x)
         return Terms(kl_diagonal(z_mean, z_log_var), distortion)
 
-    # --8<-- [end:terms]
-
-    # --8<-- [start:log_weights]
     def log_weights(
         self, x: Float[Tensor, "batch dims"], n_importance: int, generator: torch.Generator
     ) -> Float[Tensor, "n_importance batch"]:
@@ -125,8 +122,6 @@ class VAE(nn.Module):
         parameters = self.decode(z.view(-1, self.n_latents), copies)
         log_px_given_z = self.likelihood.log_prob(parameters, copies)
         return log_px_given_z.view(n_importance, len(x)) + log_ratio
-
-    # --8<-- [end:log_weights]
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Float[Tensor, "n dims"]:
         """New images: codes from the prior, pixels from the likelihood.

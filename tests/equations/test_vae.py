@@ -180,7 +180,7 @@ def test_the_divergence_of_two_gaussians_on_the_line() -> Sides:
     )
 
 
-@proves("rate")
+@proves("vae-kl")
 def test_the_rate_of_a_diagonal_posterior() -> Sides:
     """Against the integral over a plane, code by code, at random parameters."""
     side = torch.linspace(-11, 11, 1101, dtype=F64)
