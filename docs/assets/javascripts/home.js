@@ -4,13 +4,14 @@
 
 {
   const figure = document.querySelector('figure[data-experiment$="home/from_noise.py"]');
-  if (figure) start(figure).catch(() => figure.classList.remove("has-player"));
+  if (figure) start(figure);
 }
 
 async function start(figure) {
   const drawing = figure.querySelector("img");
-  const answer = await fetch(new URL(drawing.src.replace(/(\.dark)?\.svg.*$/, ".json")));
-  if (!answer.ok) return;
+  const source = drawing.src.replace(/(\.dark)?\.svg.*$/, ".json");
+  const answer = await fetch(source).catch(() => null); // from disk there is nothing to fetch
+  if (!answer?.ok) return;
   const { whole, broken, removed, columns, levels } = (await answer.json()).results;
   const last = whole[0].length - 1;
 
@@ -59,9 +60,9 @@ async function start(figure) {
   new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) || stop()).observe(player);
   new MutationObserver(show).observe(document.body, { attributeFilter: ["data-md-color-scheme"] });
 
-  show();
   figure.prepend(player);
   figure.classList.add("has-player");
+  show();
 }
 
 // One step of every image, in rows, in the color of the canvas on nothing.
