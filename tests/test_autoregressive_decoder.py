@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 import torch
 
 from fromnoise.autoregressive_decoder import AutoregressiveDecoder
