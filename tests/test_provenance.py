@@ -117,7 +117,7 @@ def test_no_room_keeps_the_old_file_and_no_draft(tmp_path):
     code = (
         "import sys\nfrom fromnoise.provenance import write_whole\n"
         "try: write_whole(sys.argv[1], b'x' * 100_000)\n"
-        "except OSError as error: print(error.strerror)\n"
+        "except OSError as error: print(error.strerror, error.filename)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)],
@@ -125,7 +125,7 @@ def test_no_room_keeps_the_old_file_and_no_draft(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "File too large\n", done.stderr
+    assert done.stdout == f"File too large {path}\n", done.stderr
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 

@@ -29,8 +29,8 @@ class Manifest:
 
     experiment: str
     size: str
-    seed: int | list[int]
-    """One, or those of all repetitions."""
+    seed: int | list[int] | None
+    """One, or those of all repetitions; None where nothing is drawn at random."""
     config: dict[str, Any]
     results: dict[str, Any]
     run_code: dict[str, str]
@@ -131,10 +131,11 @@ def reproduce_line(manifest: Manifest) -> dict[str, str]:
     seeds = manifest.seed if isinstance(manifest.seed, list) else [manifest.seed]
     return {
         "command": manifest.command,
-        "seed": ", ".join(map(str, seeds)),
+        "seed": "none" if manifest.seed is None else ", ".join(map(str, seeds)),
         "device": f"{manifest.device} ({manifest.device_name}), {_threads(manifest.n_threads)}",
         "wall_time": duration(manifest.cost),
         "code": manifest.run_hash[:12],
+        "needs": ", ".join(manifest.needs),
     }
 
 

@@ -21,7 +21,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
@@ -124,7 +125,7 @@ def in_words(order: Order, error: BaseException) -> str:
         return text if text.startswith(name) else f"{name}: {text}"
     if isinstance(error, OSError) and error.errno in NO_ROOM | NO_PERMISSION:
         what = "there is no room for" if error.errno in NO_ROOM else "it is not allowed to write"
-        file = error.filename2 or error.filename or "a file"
+        file = error.filename2 or error.filename or "its outputs"
         return f"{name}: {what} {file} ({error.strerror}); nothing half-written was kept"
     where = f"; see {log.relative_to(order.experiment.root)}"
     if isinstance(error, MemoryError):
@@ -204,7 +205,7 @@ def _run(order: Order, module: ModuleType, sources: Sources, code: Code, clock: 
     return Manifest(
         experiment=experiment.name,
         size=size,
-        seed=_seed(config),
+        seed=_seeds(config, needed.values()),
         config=_plain(dataclasses.asdict(config)),
         results=manifest.checked_results(results, experiment.name),
         run_code=code.run,
@@ -233,7 +234,7 @@ def _draw(order: Order, module: ModuleType, made: Manifest, code: Code, audit) -
         hashes = {}
         for mode in ("light", "dark"):
             path = folder / experiment.figure(size, mode).name
-            with figures.theme(mode, **style):
+            with figures.theme(mode, **style), _no_warnings(size):
                 salt = experiment.name + ("" if mode == "light" else ".dark")
                 figures.save(module.draw(json.loads(text)), path, salt)
             hashes[path.name] = sha256_of(path)
@@ -248,6 +249,15 @@ def _draw(order: Order, module: ModuleType, made: Manifest, code: Code, audit) -
         manifest.dump(made, folder / target.name)
         outputs.publish(folder, target.parent, target.name)
     shutil.rmtree(experiment.work(size), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _no_warnings(size: str) -> Iterator[None]:
+    """A letter that the font lacks, or a panel squeezed to nothing, is no figure for the site."""
+    with warnings.catch_warnings():
+        if size != "smoke":  # a handful of points may well not fill a panel
+            warnings.simplefilter("error", UserWarning)
+        yield
 
 
 def _audit(experiment: Experiment, code: Code, before: set[str], early: set[str]) -> None:
@@ -297,16 +307,14 @@ def _log(path: Path) -> Iterator[None]:
         yield
 
 
-def _seed(config: Any) -> Any:
-    """The seed of the config, or its seeds where one run holds several.
-
-    Raises:
-        BuildError: The config has neither.
-    """
+def _seeds(config: Any, needed: Iterable[Manifest]) -> int | list[int] | None:
+    """The seed or seeds of the config; without one, those of the results it reads, or None."""
     for name in ("seed", "seeds"):
         if hasattr(config, name):
             return _plain(getattr(config, name))
-    raise BuildError(f"{type(config).__name__} must have a field seed, or seeds")
+    lists = [made.seed if isinstance(made.seed, list) else [made.seed] for made in needed]
+    seeds = sorted({seed for seeds in lists for seed in seeds if seed is not None})
+    return (seeds[0] if len(seeds) == 1 else seeds) if seeds else None
 
 
 def _plain(value: Any) -> Any:

@@ -213,7 +213,7 @@ def test_no_room_for_the_results_is_one_sentence_and_keeps_the_old(long):
     long.edit("scripts/experiments/walk/long.py", "range(3000)", "range(9000)")
     done = long.call("run", preexec_fn=limit_file_size)
     assert done.returncode == 1
-    assert "walk/long: there is no room for" in done.stderr
+    assert "walk/long: there is no room for /" in done.stderr
     assert "Traceback" not in done.stderr
     assert long.files() == before
     assert not list((long.root / ".build/staging").glob("*/*"))
@@ -303,6 +303,16 @@ def test_a_crash_while_drawing_keeps_no_figure(project):
     done = project.call("run")
     assert done.returncode == 1
     assert "KeyError: 'none'" in done.stderr
+    assert project.files() == {}
+
+
+def test_a_warning_while_drawing_keeps_no_figure_for_the_site(project):
+    warn = "    import warnings; warnings.warn('glyph missing')\n    return label(results)"
+    project.edit(TWICE, "    return label(results)", warn)
+    project.build("--size", "smoke")
+    done = project.call("run")
+    assert done.returncode == 1
+    assert "UserWarning: glyph missing" in done.stderr
     assert project.files() == {}
 
 

@@ -1,0 +1,85 @@
+"""Every experiment runs small: in a worker of the build, and here with shapes checked."""
+
+import importlib
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from functools import cache
+
+import pytest
+import torch
+
+from building import manifest
+from building.closure import Sources
+from building.freshness import needed
+from building.tree import ROOT, Experiment, experiments
+from fromnoise import figures
+
+NAMES = [experiment.name for experiment in experiments()]
+
+
+@pytest.fixture(scope="session")
+def small_build() -> str:
+    """All experiments at size smoke, by the command itself; what it says when one fails."""
+    command = [sys.executable, "scripts/build_figures.py", "run", "--size", "smoke", "--jobs", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.stderr
+
+
+@cache
+def small_results(name: str, workdir) -> str:
+    """Results of a run in this process, as JSON, after those of the experiments it reads."""
+    experiment = Experiment(name)
+    module = importlib.import_module(experiment.module)
+    arguments = [module.SIZES["smoke"], torch.device("cpu"), workdir / name]
+    if needs := needed(experiment, "smoke", Sources()):
+        arguments.append({other: json.loads(small_results(other, workdir)) for other in needs})
+    (workdir / name).mkdir(parents=True, exist_ok=True)
+    return json.dumps(manifest.checked_results(module.run(*arguments), name))
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+def test_there_are_experiments():
+    assert len(NAMES) > 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_asks_a_question_in_one_line(name):
+    _, says = Sources().experiment(Experiment(name))
+    assert "?" in says.question, f"{name} asks no question"
+    assert len(says.question) < 110
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_seeds_give_equal_numbers_in_another_process(name, small_build, workdir):
+    path = Experiment(name).manifest("smoke")
+    told = [line for line in small_build.splitlines() if name in line]
+    assert path.exists(), told
+    assert not told
+    assert json.loads(small_results(name, workdir)) == manifest.load(path).results
+
+
+# A handful of points may not fill a panel; at full size the build refuses this warning.
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_drawing_is_a_pure_function_of_the_results(name, tmp_path, workdir):
+    module = importlib.import_module(Experiment(name).module)
+    text = small_results(name, workdir)
+    drawn = {}
+    for mode in ("light", "dark"):
+        for copy in ("first", "second"):
+            results = json.loads(text)
+            path = tmp_path / f"{mode}.{copy}.svg"
+            with figures.theme(mode):
+                figures.save(module.draw(results), path, name)
+            assert json.dumps(results) == text, "draw changed the results it was given"
+            drawn[mode, copy] = path.read_bytes()
+        assert drawn[mode, "first"] == drawn[mode, "second"]
+        width = float(ElementTree.fromstring(drawn[mode, "first"]).attrib["width"])
+        assert width <= figures.COLUMN_PX * 1.001
+    assert drawn["light", "first"] != drawn["dark", "first"]
