@@ -296,7 +296,10 @@ def em_step(model: LinearGaussian, x: Float[Tensor, "n dim"]) -> LinearGaussian:
         Tipping and Bishop 1999, <https://doi.org/10.1111/1467-9868.00196>; Dempster, Laird and
         Rubin 1977, <https://doi.org/10.1111/j.2517-6161.1977.tb01600.x>.
     """
-    offset, mean = _centered(x)
+    if len(x) < 2:
+        raise ValueError(f"fitting needs at least 2 rows of data, got {len(x)}")
+    mean = x.mean(0)
+    offset = x - mean
     z_mean, z_cov = LinearGaussian(model.loadings, mean, model.noise_std).posterior(x)
     z_second = len(x) * z_cov + z_mean.mT @ z_mean
     cross = offset.mT @ z_mean
@@ -324,7 +327,10 @@ def fit_linear_gaussian(x: Float[Tensor, "n dim"], n_latents: int) -> LinearGaus
     Source:
         Tipping and Bishop 1999, <https://doi.org/10.1111/1467-9868.00196>.
     """
-    offset, mean = _centered(x)
+    if len(x) < 2:
+        raise ValueError(f"fitting needs at least 2 rows of data, got {len(x)}")
+    mean = x.mean(0)
+    offset = x - mean
     if not 1 <= n_latents < x.shape[1]:
         raise ValueError(f"n_latents must lie in 1..{x.shape[1] - 1}, got {n_latents}")
     eigenvalues, eigenvectors = torch.linalg.eigh(offset.mT @ offset / len(x))
@@ -332,10 +338,3 @@ def fit_linear_gaussian(x: Float[Tensor, "n dim"], n_latents: int) -> LinearGaus
     noise_var = left_out.mean().clamp(min=0)
     loadings = eigenvectors[:, -n_latents:] * (kept - noise_var).clamp(min=0).sqrt()
     return LinearGaussian(loadings.flip(1), mean, noise_var.sqrt())
-
-
-def _centered(x: Tensor) -> tuple[Tensor, Tensor]:
-    if len(x) < 2:
-        raise ValueError(f"fitting needs at least 2 rows of data, got {len(x)}")
-    mean = x.mean(0)
-    return x - mean, mean

@@ -45,7 +45,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     return {
         "best": best,
         "runs": runs,
-        "rounds_to_a_tenth_of_a_nat": mean_interval(rounds_needed),
+        "rounds_to_a_tenth_of_a_nat": mean_interval([float(n) for n in rounds_needed]),
         "left_over": {"mean": sum(left_over) / len(left_over), "worst": max(left_over)},
         "n_rounds": config.n_rounds,
     }

@@ -144,7 +144,7 @@ def draw(results: dict) -> Figure:
         low, high = ([max(f[end], 1e-4) for f in found] for end in ("low", "high"))
         ax.fill_between(ks, low, high, color=figures.color(role), alpha=0.2, linewidth=0)
         if ax is right:
-            figures.label_line(line, name, x=ks[1], dy=12 if role == "model" else -14, dx=0)
+            figures.label_line(line, name, x=ks[1], dy=22 if role == "model" else -16, dx=-14)
         ax.set_xscale("log")
         ax.set_xticks(ks, [str(k) for k in ks])
         ax.minorticks_off()

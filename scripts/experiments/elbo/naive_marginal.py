@@ -77,7 +77,7 @@ def draw(results: dict) -> Figure:
         figures.label_line(line, f"{name.split('_')[1]} latents", dx=8)
     ax.set_xscale("log", base=2)
     ax.set_yscale("symlog", linthresh=1)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(bottom=-0.35)  # room under the curve that reaches zero
     ax.set_xlabel("draws from the prior")
     ax.set_ylabel("nats below log p(x)")
     return figure
