@@ -10,7 +10,7 @@ from pathlib import Path
 
 from book import sources
 from checking import equations
-from checking.book import Book, Fault, Page, has_class
+from checking.book import Book, Fault, Page, has_class, line_of
 
 LEDGER = "ledger/index.html"
 
@@ -85,7 +85,9 @@ def proved_for_nobody(book: Book) -> Iterator[Fault]:
     """Checks of equations that no page shows."""
     shown = {name.removeprefix("eq-") for page in book.pages for name in page.ids}
     for file in sorted((book.root / "tests" / "equations").glob("test_*.py")):
+        text = file.read_text(encoding="utf-8")
         for test, names in equations.proofs(file).items():
+            line = line_of(text, text.index(f"def {test}("))
             for name in sorted(names - shown):
                 sentence = f"{test} proves {name!r}, which no page shows"
-                yield book.fault(file, 1, "equation-orphan", sentence)
+                yield book.fault(file, line, "equation-orphan", sentence)

@@ -16,8 +16,9 @@ from checking.book import Book, Fault, line_of
 from checking.prose import prose
 
 UNITS = (
-    r"%|percent\b|per cent\b|nats?\b|bits?\b|ms\b|s\b|sec\b|seconds?\b|minutes?\b|"
-    r"hours?\b|dB\b|[kMGT]i?B\b|times\b|[x×](?!\w)|-?fold\b|standard (?:deviations?|errors?)\b"
+    r"%|percent\b|per cent\b|nats?\b|bits?\b|ms\b|s\b|sec\b|seconds?\b|minutes?\b|hours?\b|dB\b|"
+    r"[kMGT]i?B\b|times (?:as|the|\w+er|more|less|worse)\b|[x×](?!\w)|-?fold\b|"
+    r"standard (?:deviations?|errors?)\b"
 )
 TYPED = re.compile(
     r"(?<![\w.])[-\u2212+]?(?:"

@@ -216,6 +216,7 @@ NUMBERS = [
     Plant("time", "number-typed", SOURCE, "A choice was", "It took 40 s. A choice was"),
     Plant("nats", "number-typed", SOURCE, "A choice was", "It cost 3 nats. A choice was"),
     Plant("ratio", "number-typed", SOURCE, "A choice was", "It is 10× worse. A choice was"),
+    Plant("times", "number-typed", SOURCE, "A choice was", "It took 3 times as long. A choice was"),
     Plant("exponent", "number-typed", SOURCE, "A choice was", "It is 1e-4. A choice was"),
     Plant("in alt text", "number-typed", SOURCE, "A straight line", "A line of slope 0.37"),
     Plant("in a caption", "number-typed", SOURCE, "The line.", "The line, of slope 0.37."),
