@@ -134,7 +134,8 @@ def step_kl(x_0: Batch, x_0_hat: Batch, scales_t: Scales, scales_s: Scales) -> P
     """
     if (scales_s.sigma_t == 0).any():
         raise ValueError("step_kl needs sigma_s > 0: the step to clean data is a reconstruction")
-    return (scales_s.snr_t - scales_t.snr_t) / 2 * _squared_distance(x_0, x_0_hat)
+    distance = (x_0 - x_0_hat).square().flatten(1).sum(1)
+    return (scales_s.snr_t - scales_t.snr_t) / 2 * distance
 
 
 # --8<-- [end:step_kl]
@@ -160,7 +161,7 @@ def prior_kl(x_0: Batch, scales_1: Scales) -> PerExample:
         raise ValueError("prior_kl needs sigma_1 > 0")
     n_dims = x_0[0].numel() if len(x_0) else 0
     var = scales_1.sigma_t.square()
-    signal = scales_1.alpha_t.square() * _squared_distance(x_0, torch.zeros_like(x_0))
+    signal = scales_1.alpha_t.square() * x_0.square().flatten(1).sum(1)
     return (signal + n_dims * (var - 1 - var.log())) / 2
 
 
@@ -181,7 +182,7 @@ def gaussian_reconstruction(x_0: Batch, x_s: Batch, scales_s: Scales) -> PerExam
         Nats per example.
     """
     n_dims = x_0[0].numel() if len(x_0) else 0
-    distance = _squared_distance(x_0, x_s / beside(scales_s.alpha_t, x_s))
+    distance = (x_0 - x_s / beside(scales_s.alpha_t, x_s)).square().flatten(1).sum(1)
     snr_s = scales_s.snr_t
     return (snr_s * distance + n_dims * (math.log(2 * math.pi) - snr_s.log())) / 2
 
@@ -340,7 +341,7 @@ def continuous_bound(
         t = t_min + (t_max - t_min) * ((shift + order / max(n, 1)) % 1).to(x_0.device)
         scales = schedule(t)
         x_t = perturb(x_0, _noise_like(x_0, generator), scales)
-        distance = _squared_distance(x_0, denoiser(x_t, t.to(x_0)))
+        distance = (x_0 - denoiser(x_t, t.to(x_0))).square().flatten(1).sum(1)
         steps = steps + (t_max - t_min) * elbo_weight(scales).to(x_0) * distance / n_draws
     ends = torch.tensor([t_max, t_min], dtype=torch.float64)
     first, last = schedule(ends[0]), schedule(ends[1])
@@ -381,10 +382,6 @@ def simple_loss(
 
 
 # --8<-- [end:simple_loss]
-
-
-def _squared_distance(x: Batch, y: Batch) -> PerExample:
-    return (x - y).square().flatten(1).sum(1)
 
 
 def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:

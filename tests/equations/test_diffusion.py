@@ -62,7 +62,7 @@ def gauss_legendre(low, high, n=400):
     return low + half * (torch.tensor(nodes, dtype=F64) + 1), half * torch.tensor(weights)
 
 
-@proves("composition")
+@proves("diffusion-composition")
 def test_two_noising_steps_are_one() -> Sides:
     """Push a variable through two steps, moment by moment, against one step over both."""
     r, s, t = ordered_times(20, 3)
@@ -86,7 +86,7 @@ def test_two_noising_steps_are_one() -> Sides:
     )
 
 
-@proves("transition-scales")
+@proves("diffusion-transition-scales")
 def test_step_between_marginals() -> Sides:
     """Noise at s, then by the step: the moments must be those of the schedule at t."""
     s, t = ordered_times(20, 2)
@@ -108,7 +108,7 @@ def test_step_between_marginals() -> Sides:
     )
 
 
-@proves("marginal")
+@proves("diffusion-marginal")
 def test_chain_of_steps_gives_the_marginal() -> Sides:
     """Forty steps, moment by moment from a point x_0, against the schedule read once."""
     x_0 = draws(3)
@@ -133,7 +133,7 @@ def test_chain_of_steps_gives_the_marginal() -> Sides:
     )
 
 
-@proves("ddpm-letters")
+@proves("diffusion-ddpm-letters")
 def test_alpha_bar_is_alpha_squared() -> Sides:
     """Multiply the kept variances of a chain, against the schedule at k / K."""
     chains = torch.stack([discrete_chain(q, 25).beta for q in (Cosine(), VPLinear())])
@@ -157,7 +157,7 @@ def posterior_on_a_grid(schedule, s, t, x_0, x_t):
     return torch.stack([mean, (weight * (x_s - mean) ** 2).sum()])
 
 
-@proves("posterior")
+@proves("diffusion-posterior")
 def test_posterior_is_bayes_product() -> Sides:
     """The two bells multiplied and normalized numerically, against the closed form."""
     s, t = torch.tensor(0.35, dtype=F64), torch.tensor(0.7, dtype=F64)
@@ -185,7 +185,7 @@ def test_posterior_is_bayes_product() -> Sides:
     )
 
 
-@proves("bayes-flip")
+@proves("diffusion-bayes-flip")
 def test_step_backward_by_bayes() -> Sides:
     """All four densities evaluated at random points."""
     s, t = ordered_times(30, 2)
@@ -208,7 +208,7 @@ def test_step_backward_by_bayes() -> Sides:
     )
 
 
-@proves("square")
+@proves("diffusion-square")
 def test_exponent_as_a_square_in_x_s() -> Sides:
     """The exponent of Bayes' product, differentiated twice in x_s by autograd."""
     s, t = ordered_times(20, 2)
@@ -236,7 +236,7 @@ def test_exponent_as_a_square_in_x_s() -> Sides:
     )
 
 
-@proves("precision")
+@proves("diffusion-precision")
 def test_precision_of_the_posterior() -> Sides:
     """Sum of two precisions, against one over the product form."""
     s, t = ordered_times(20, 2)
@@ -336,7 +336,7 @@ def log_normal(x, mean, var):
 VALUES = (-1.3, 0.0, 0.4, 2.0)
 
 
-@proves("chain-gap")
+@proves("diffusion-chain-gap")
 def test_gap_of_the_chain_is_a_kl() -> Sides:
     """Evidence from the joint covariance, KL of two Gaussians by matrices, bound by quadrature."""
     left, right, half, reverse = [], [], [], []
@@ -371,7 +371,7 @@ def gaussian_kl(mean_q, cov_q, mean_p, cov_p):
     return ((inverse @ cov_q).trace() + offset @ inverse @ offset - len(offset) + log_ratio) / 2
 
 
-@proves("telescope")
+@proves("diffusion-telescope")
 def test_forward_chain_read_backward() -> Sides:
     """Three forward steps against their rewriting by Bayes, at random points."""
     rows = ordered_times(25, 3)
@@ -398,9 +398,9 @@ def test_forward_chain_read_backward() -> Sides:
     )
 
 
-@proves("chain-bound", "three-terms")
+@proves("diffusion-chain-bound", "diffusion-three-terms")
 def test_three_terms_are_the_bound() -> Sides:
-    """The expected log ratio of the joints by quadrature, against the three terms in closed form."""
+    """The expected log ratio of the joints by quadrature, against three closed forms."""
     left, right, no_prior, sign = [], [], [], []
     for value in VALUES:
         chain = Chain(value)
@@ -422,7 +422,7 @@ def test_three_terms_are_the_bound() -> Sides:
     )
 
 
-@proves("prior-kl")
+@proves("diffusion-prior-kl")
 def test_prior_term() -> Sides:
     """KL to the standard normal from torch's own formula, summed over pixels."""
     x_0, t = draws(6, 5), times(6, low=0.3, high=1.0)
@@ -441,7 +441,7 @@ def test_prior_term() -> Sides:
     )
 
 
-@proves("equal-variance-kl")
+@proves("diffusion-equal-variance-kl")
 def test_kl_of_two_bells_of_one_width() -> Sides:
     """Quadrature of the log ratio under the first bell."""
     mean_q, mean_p, std = draws(8), draws(8, seed=1), 0.3 + times(8)
@@ -456,7 +456,7 @@ def test_kl_of_two_bells_of_one_width() -> Sides:
     )
 
 
-@proves("step-kl")
+@proves("diffusion-step-kl")
 def test_step_kl_is_a_difference_of_snr() -> Sides:
     """KL of the two normals built from the posterior's mean and variance."""
     s, t = ordered_times(20, 2)
@@ -484,7 +484,7 @@ def test_step_kl_is_a_difference_of_snr() -> Sides:
     )
 
 
-@proves("four-errors")
+@proves("diffusion-four-errors")
 def test_one_error_in_four_languages() -> Sides:
     """Errors made in each target and carried to x_0 through the definitions."""
     t = times(20)
@@ -512,7 +512,7 @@ def test_one_error_in_four_languages() -> Sides:
     )
 
 
-@proves("tweedie")
+@proves("diffusion-tweedie")
 def test_score_is_minus_the_mean_noise() -> Sides:
     """Score of a mixture's noisy marginal by autograd; mean noise by Bayes on a grid of x_0."""
     means, std = torch.tensor([[-1.0], [0.8]], dtype=F64), 0.4
@@ -543,7 +543,7 @@ def squared_error(snr, variance):
     return variance / (1 + variance * snr)
 
 
-@proves("continuous-bound")
+@proves("diffusion-continuous-bound")
 def test_sum_of_steps_becomes_an_integral() -> Sides:
     """Steps on finer and finer grids, extrapolated to none, against quadrature in time."""
     variance, low, high = 0.5, 0.2, 0.9
@@ -571,7 +571,7 @@ def test_sum_of_steps_becomes_an_integral() -> Sides:
     )
 
 
-@proves("snr-bound")
+@proves("diffusion-snr-bound")
 def test_only_the_ends_of_the_schedule_matter() -> Sides:
     """Each schedule integrated over its own time range, against one integral over the SNR."""
     variance, ends = 0.5, torch.tensor([6.0, -2.0], dtype=F64)
@@ -598,7 +598,7 @@ def test_only_the_ends_of_the_schedule_matter() -> Sides:
     )
 
 
-@proves("eps-bound")
+@proves("diffusion-eps-bound")
 def test_weight_of_the_noise_error_is_the_slope_of_log_snr() -> Sides:
     """The slope of log-SNR by autograd, times the noise error, against the weighted data error."""
     t = times(20).requires_grad_()
@@ -620,7 +620,7 @@ def test_weight_of_the_noise_error_is_the_slope_of_log_snr() -> Sides:
     )
 
 
-@proves("simple-weight")
+@proves("diffusion-simple-weight")
 def test_simple_loss_is_the_bound_reweighted() -> Sides:
     """The loss as trained, against the bound's integrand over its weight on the noise error."""
     t = times(20)
@@ -645,7 +645,7 @@ def test_simple_loss_is_the_bound_reweighted() -> Sides:
     )
 
 
-@proves("gaussian-error")
+@proves("diffusion-gaussian-error")
 def test_error_of_the_exact_denoiser() -> Sides:
     """Variance of x_0 given x_t, from the covariance of the pair."""
     variance, t = 0.2 + times(20, seed=3), times(20)
@@ -665,7 +665,7 @@ def test_error_of_the_exact_denoiser() -> Sides:
     )
 
 
-@proves("true-reverse")
+@proves("diffusion-true-reverse")
 def test_variance_of_the_true_way_back() -> Sides:
     """Variance of x_s given x_t alone, from their joint covariance."""
     variance, (s, t) = 0.5, ordered_times(20, 2)
@@ -692,7 +692,7 @@ def test_variance_of_the_true_way_back() -> Sides:
     )
 
 
-@proves("gaussian-gap")
+@proves("diffusion-gaussian-gap")
 def test_gap_on_gaussian_data_is_paid_step_by_step() -> Sides:
     """Expected bound minus entropy, against one KL for each step of the chain."""
     schedule, variance = Cosine(), 0.5
@@ -732,7 +732,7 @@ def test_gap_on_gaussian_data_is_paid_step_by_step() -> Sides:
     )
 
 
-@proves("gaussian-limit")
+@proves("diffusion-gaussian-limit")
 def test_steps_without_number_cost_a_logarithm() -> Sides:
     """Quadrature of the squared error over log-SNR, against the closed form."""
     variance = 0.1 + times(6)
@@ -747,7 +747,7 @@ def test_steps_without_number_cost_a_logarithm() -> Sides:
     )
 
 
-@proves("mean-only")
+@proves("diffusion-mean-only")
 def test_means_of_means_forget_the_start() -> Sides:
     """Run the broken sampler on Gaussian data, any number of steps, against the closed form."""
     mean, variance, x_1 = 0.7, 0.36, draws(5, 1)
@@ -774,7 +774,7 @@ def test_means_of_means_forget_the_start() -> Sides:
     )
 
 
-@proves("brightness-snr")
+@proves("diffusion-brightness-snr")
 def test_the_mean_of_many_pixels_has_more_signal() -> Sides:
     """Variances of the mean pixel from the full covariance of n pixels, against n times the SNR."""
     n, spread = 64, 0.5
@@ -795,7 +795,7 @@ def test_the_mean_of_many_pixels_has_more_signal() -> Sides:
     )
 
 
-@proves("brightness-shrink")
+@proves("diffusion-brightness-shrink")
 def test_brightness_starts_and_stays_too_narrow() -> Sides:
     """Run DDIM on images that differ in brightness alone, on a fine grid of log-SNR."""
     n, spread, schedule = 16, 0.5, Cosine()

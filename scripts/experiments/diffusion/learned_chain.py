@@ -12,6 +12,7 @@ from fromnoise import figures
 from fromnoise.datasets import digits
 from fromnoise.decoders import DiscretizedLogistic
 from fromnoise.elbo import reparameterize
+from fromnoise.evaluation import frechet_distance
 from fromnoise.gaussian_kl import kl_diagonal
 from fromnoise.information import bits_per_dim
 from fromnoise.networks import seeded
@@ -29,11 +30,12 @@ class Config:
     n_latents: int = 16
     width: int = 128
     n_draws: int = 8
+    n_samples: int = 200
 
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(n_seeds=2, depths=(1, 2), n_steps=2, n_images=10, n_draws=1),
+    "smoke": Config(n_seeds=2, depths=(1, 2), n_steps=2, n_images=10, n_draws=1, n_samples=5),
 }
 
 
@@ -72,6 +74,18 @@ class LearnedChain(nn.Module):
         parameters = self.down[0](codes[1]).view(len(x), N_DIMS, self.likelihood.n_parameters)
         return -self.likelihood.log_prob(parameters, x), torch.stack(rates)
 
+    @torch.no_grad()
+    def sample(self, n_samples: int, seed: int) -> torch.Tensor:
+        """New images, from the top code down."""
+        generator = torch.Generator().manual_seed(seed)
+        n_latents = self.up[-1][-1].out_features // 2
+        code = torch.randn((n_samples, n_latents), generator=generator)
+        for network in reversed(self.down[1:]):
+            mean, log_var = network(code).chunk(2, dim=-1)
+            code = reparameterize(mean, log_var, torch.randn(mean.shape, generator=generator))
+        parameters = self.down[0](code).view(n_samples, N_DIMS, self.likelihood.n_parameters)
+        return self.likelihood.sample(parameters, generator)
+
 
 def chain_loss(network, batch, generator) -> torch.Tensor:
     """Negative bound, nats per pixel."""
@@ -84,7 +98,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     train_images, test = flat(data.train), flat(data.test, config.n_images)
     results = {}
     for depth in config.depths:
-        bounds, rates = [], []
+        bounds, rates, distances = [], [], []
         for seed in range(config.seed, config.seed + config.n_seeds):
             settings = TrainingSettings(
                 n_steps=config.n_steps, batch_size=128, learning_rate=3e-3, seed=seed
@@ -99,8 +113,13 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
             bound, rate = measured(chain, test, config.n_draws, seed)
             bounds.append(bound)
             rates.append(rate)
+            distances.append(frechet_distance(chain.sample(config.n_samples, seed), test))
         levels = [over_seeds([rate[level] for rate in rates]) for level in range(depth)]
-        results[f"depth{depth}"] = {"bound": over_seeds(bounds), "rates": levels}
+        results[f"depth{depth}"] = {
+            "bound": over_seeds(bounds),
+            "rates": levels,
+            "frechet": over_seeds(distances),
+        }
     deepest = results[f"depth{max(config.depths)}"]["rates"]
     results["upper_rate"] = sum(level["mean"] for level in deepest[2:])
     return results
