@@ -139,6 +139,26 @@ def test_the_variances_for_a_square_are_these() -> Sides:
     )
 
 
+@proves("log-ratio")
+def test_the_log_ratio_of_two_gaussians() -> Sides:
+    """Another library's densities, at random points."""
+    z, mean_q, mean_p = randn(20), randn(20, seed=1), randn(20, seed=2)
+    sigma_q, sigma_p = 0.2 + rand(20, seed=3), 0.2 + rand(20, seed=4)
+    normal = torch.distributions.Normal
+    left = normal(mean_q, sigma_q).log_prob(z) - normal(mean_p, sigma_p).log_prob(z)
+    logs = sigma_p.log() - sigma_q.log()
+    q, p = (z - mean_q) ** 2 / (2 * sigma_q**2), (z - mean_p) ** 2 / (2 * sigma_p**2)
+    return Sides(
+        left=left,
+        right=logs - q + p,
+        wrong={
+            "signs of the squares": logs + q - p,
+            "signs of the logarithms": -logs - q + p,
+            "logarithms of variances": 2 * logs - q + p,
+        },
+    )
+
+
 @proves("shifted-square")
 def test_the_mean_square_about_another_point() -> Sides:
     """By quadrature over the density."""
@@ -214,6 +234,23 @@ def cube(dim, n=6):
     grid = torch.cartesian_prod(*[nodes] * dim)
     weight = torch.cartesian_prod(*[weights] * dim).prod(-1)
     return grid, weight
+
+
+@proves("trace-trick")
+def test_the_mean_of_a_centered_quadratic_form_is_a_trace() -> Sides:
+    """By Gauss-Hermite nodes in three dimensions, for a matrix without symmetry."""
+    eps, weight = cube(3)
+    l_q, a = factors(1, 3, 2)[0], randn(3, 3, seed=3)
+    u = eps @ l_q.T
+    return Sides(
+        left=(weight * torch.einsum("ni,ij,nj->n", u, a, u)).sum()[None],
+        right=torch.trace(a @ l_q @ l_q.T)[None],
+        wrong={
+            "sum of all entries": (a @ l_q @ l_q.T).sum()[None],
+            "product of traces": (torch.trace(a) * torch.trace(l_q @ l_q.T))[None],
+            "the factor alone": torch.trace(a @ l_q)[None],
+        },
+    )
 
 
 @proves("mean-quadratic")
@@ -449,6 +486,40 @@ def test_the_curve_falls_by_beta_nats_of_distortion_per_nat_of_rate() -> Sides:
         wrong={"sign": betas, "inverse": -1 / betas, "always one": -torch.ones_like(betas)},
         tolerance=1e-6,
         reason="central difference over 2e-4: the third derivative leaves about 1e-8",
+    )
+
+
+@proves("collapse-loss")
+def test_with_the_best_encoder_the_loss_is_the_likelihood() -> Sides:
+    """The loss minimized over the encoder alone, at fixed weights of the decoder."""
+    sigma, variance = 0.6, 1.7
+    weights = torch.tensor([0.0, 0.4, 1.1, 2.5], dtype=F64)
+    found = []
+    for weight in weights:
+
+        def loss(parameters, weight=weight):
+            rate, distortion = line_vae(weight, *parameters, variance, sigma)
+            return rate + distortion
+
+        point = torch.tensor([0.0, 0.0], dtype=F64)
+        for _ in range(60):  # Newton's method: the loss is convex in slope and log v
+            gradient = torch.autograd.functional.jacobian(loss, point)
+            hessian = torch.autograd.functional.hessian(loss, point)
+            point = point - torch.linalg.solve(hessian, gradient)
+        found.append(loss(point))
+    total = weights**2 + sigma**2
+
+    def closed(total, half=0.5):
+        return half * torch.log(2 * math.pi * total) + variance / (2 * total)
+
+    return Sides(
+        left=torch.stack(found),
+        right=closed(total),
+        wrong={
+            "the decoder's noise forgotten": closed(weights**2 + 1e-3),
+            "whole logarithm": closed(total, half=1.0),
+            "weight not squared": closed(weights + sigma**2),
+        },
     )
 
 
