@@ -14,6 +14,7 @@ from pathlib import Path
 from book.errors import Place, Problem
 
 MARK = re.compile("\ue010(\\d+)\ue011")
+HELD = re.compile(rf"(?:[(\[]?{MARK.pattern})(?:[,.;:?!)\]]+|'s)")
 STYLE = re.compile(r' style="([^"]*)"')
 TAG = re.compile(r"<(/?)([a-z]+)((?: [^<>]*)?)>")
 
@@ -71,6 +72,8 @@ class Formulas:
 
     def fill(self, text: str) -> str:
         """Replace the marks in a piece of HTML by the rendered formulas."""
+        # A browser may break a line between a formula and the comma after it.
+        text = HELD.sub(r'<span class="held">\g<0></span>', text)
         return MARK.sub(lambda m: self.html[int(m[1])], text)
 
     def plain(self, text: str) -> str:
