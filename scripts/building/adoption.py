@@ -17,7 +17,7 @@ def adopt(
 
     Raises:
         UsageError: The folder holds no manifest.
-        BuildError: Another build of the chapter is at work, and `wait` is false.
+        BuildError: Another build of the experiment is at work, and `wait` is false.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}")

@@ -1,4 +1,4 @@
-"""One build at a time for a chapter and size. The lock of a process that dies is free at once.
+"""One build at a time for an experiment and size. The lock of a process that dies is free at once.
 
 The operating system holds the lock itself and drops it with the process, however that ends. The
 note beside it only says who holds it.
@@ -31,7 +31,7 @@ def held(
 
     Args:
         root: The tree.
-        names: What is locked, each `<chapter>.<size>`.
+        names: What is locked, each `<chapter>.<name>.<size>`.
         wait: Wait for another build to end; otherwise say who holds the lock, and fail.
         say: Told when we wait, and for whom.
 

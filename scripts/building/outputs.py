@@ -21,7 +21,7 @@ def staging(experiment: Experiment, size: str) -> Path:
 @contextmanager
 def draft(experiment: Experiment, size: str) -> Iterator[Path]:
     """An empty folder for the outputs of one run, gone at the end."""
-    folder = staging(experiment, size) / f"{experiment.name.rpartition('/')[2]}.{os.getpid()}"
+    folder = staging(experiment, size) / str(os.getpid())
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -46,5 +46,5 @@ def publish(folder: Path, destination: Path, manifest_name: str) -> None:
 
 
 def clear_staging(experiment: Experiment, size: str) -> None:
-    """Remove what killed runs of the chapter left; only for the holder of the lock."""
+    """Remove what killed runs left; only for the holder of the lock."""
     shutil.rmtree(staging(experiment, size), ignore_errors=True)

@@ -60,8 +60,8 @@ class Experiment:
         return self.root / ".build" / "logs" / f"{self.name}.{size}.log"
 
     def lock(self, size: str) -> str:
-        """Name of the lock that a build of this experiment holds: its chapter's, at that size."""
-        return f"{self.name.partition('/')[0]}.{size}"
+        """Name of the lock that a build of this experiment holds."""
+        return f"{self.name.replace('/', '.')}.{size}"
 
     def command(self, size: str) -> str:
         return f"python scripts/build_figures.py run {self.name} --size {size}"

@@ -140,7 +140,7 @@ def in_words(order: Order, error: BaseException) -> str:
 def _make(order: Order, clock: Clock) -> None:
     experiment, size = order.experiment, order.size
     # A worker whose parent was just killed may still be at work here for a moment.
-    with FileLock(lock.folder(experiment.root) / f"{experiment.name.replace('/', '.')}.{size}"):
+    with FileLock(lock.folder(experiment.root) / f"{experiment.lock(size)}.worker"):
         sources = Sources(experiment.root)
         code = sources.code(experiment, size)
         module, before, loaded = _imported(experiment, sources, code)

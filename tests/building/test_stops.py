@@ -185,9 +185,20 @@ def test_the_second_of_two_builds_waits_or_says_who_holds_the_lock(long):
     first.communicate(timeout=30)
     second_out, second_err = second.communicate(timeout=30)
     assert (first.returncode, second.returncode) == (0, 0), second_err
-    assert f"Waiting for another build of walk.full: process {first.pid}" in second_out
+    assert f"Waiting for another build of walk.long.full: process {first.pid}" in second_out
     assert "0 made, 1 fresh" in second_out
     assert steps(long) == 80
+
+
+def test_builds_of_different_experiments_do_not_wait(long):
+    long.edit("scripts/experiments/walk/long.py", "n_steps: int = 80", "n_steps: int = 6000")
+    first = long.start("run", "walk/long")
+    wait_for(lambda: steps(long) > 2)
+    long.experiment("walk/short", LONG.replace("n_steps: int = 80", "n_steps: int = 1"))
+    assert long.call("run", "walk/short", "--no-wait").returncode == 0
+    assert first.poll() is None
+    first.terminate()
+    first.communicate()
 
 
 def test_the_lock_of_a_dead_process_recovers_and_its_seconds_count(long):
@@ -195,7 +206,7 @@ def test_the_lock_of_a_dead_process_recovers_and_its_seconds_count(long):
     wait_for(lambda: steps(long) > 40)
     process.kill()
     process.communicate()
-    assert (long.root / ".build/locks/walk.full.json").exists()
+    assert (long.root / ".build/locks/walk.long.full.json").exists()
     done = long.call("run", "--no-wait")
     assert done.returncode == 0, done.stderr
     assert load(long.figures / "walk/long.json").wall_s >= 0.8
