@@ -32,7 +32,7 @@ class Model(Protocol):
 def dequantize(
     x: Float[Tensor, "*shape"], level_width: float, generator: torch.Generator
 ) -> Float[Tensor, "*shape"]:
-    r"""Spread each grey level over its own width: $x + \Delta (u - \tfrac12)$, $u \sim U(0, 1)$.
+    r"""Spread each gray level over its own width: $x + \Delta (u - \tfrac12)$, $u \sim U(0, 1)$.
 
     A density may be infinite on data that sit on a few levels. On spread data its mean log density
     plus $D \log \Delta$ is at most the mean log probability of the levels.

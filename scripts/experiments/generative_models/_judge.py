@@ -20,6 +20,6 @@ class Judge:
         return cls(classifier, data.test.images)
 
     def distance(self, samples: Tensor) -> float:
-        """Frechet distance of flat samples, snapped to grey levels, to the held-out digits."""
+        """Frechet distance of flat samples, snapped to gray levels, to the held-out digits."""
         images = snap_to_levels(samples.float()).view(-1, 1, 8, 8)
         return frechet_distance(self.classifier.judge(images), self.classifier.judge(self.held_out))

@@ -89,7 +89,7 @@ def denoising_loss(network: nn.Module, batch: Batch, generator: torch.Generator)
     (x_0,) = batch
     t = torch.rand(len(x_0), generator=generator, device=x_0.device)
     eps = torch.randn(x_0.shape, generator=generator, device=x_0.device)
-    scales = SCHEDULE(t)
+    scales = Cosine()(t)
     x_t = scales.alpha_t[:, None] * x_0 + scales.sigma_t[:, None] * eps
     return (network(x_t, t) - x_0).square().mean()
 

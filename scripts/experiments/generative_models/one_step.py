@@ -40,19 +40,22 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         for name, n_classes in (("blind", None), ("told", 10)):
             network = MLP(64, config.width, n_classes=n_classes, seed=seed).to(device)
             settings = TrainingSettings(n_steps=config.n_steps, seed=seed)
+            pairs = (x, labels) if n_classes else (x,)
             trained = train(
-                network, one_step_loss, (x, labels), settings, folder=workdir / f"{name}-{seed}"
+                network, one_step_loss, pairs, settings, folder=workdir / f"{name}-{seed}"
             ).network
             generator = torch.Generator(device).manual_seed(1000 + seed)
             eps = torch.randn(config.n_judged, 64, generator=generator, device=device)
             classes = torch.arange(config.n_judged, device=device) % 10
-            drawn = answer(trained, eps, classes if n_classes else None)
+            t = torch.ones(len(eps), device=device)
+            with torch.no_grad():
+                drawn = trained(eps, t, classes if n_classes else None)
             target = mean
             if n_classes:
                 target = torch.stack([x[labels == c].mean(0) for c in range(10)])[classes]
             row = found[name]
             row["spread"].append(float(drawn.var(0).sum()) / variance)
-            # Root mean square over pixels, in grey levels (1/8 of a unit each).
+            # Root mean square over pixels, in gray levels (1/8 of a unit each).
             row["from_mean"].append(float((drawn - target).square().mean().sqrt()) * 8)
             truth = x[torch.randint(len(x), (len(drawn),), generator=generator, device=device)]
             if not n_classes:
@@ -77,20 +80,14 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 
 # --8<-- [start:one_step_loss]
 def one_step_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-    """Squared error of a digit drawn from pure noise, with no hint which digit is meant."""
-    x, labels = batch
+    """Squared error of a digit drawn from pure noise, the class given or not."""
+    x, *label = batch
     eps = torch.randn(x.shape, generator=generator, device=x.device)
-    return (answer(network, eps, labels) - x).square().mean()
+    drawn = network(eps, torch.ones(len(x), device=x.device), *label)
+    return (drawn - x).square().mean()
 
 
 # --8<-- [end:one_step_loss]
-
-
-def answer(network: nn.Module, eps: Tensor, labels: Tensor | None) -> Tensor:
-    """The network's digit for each page of noise; labels go only to a network that takes them."""
-    told = network.condition.n_classes is not None
-    with torch.set_grad_enabled(network.training):
-        return network(eps, torch.ones(len(eps), device=eps.device), labels if told else None)
 
 
 def draw(results: dict) -> Figure:
