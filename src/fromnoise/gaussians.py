@@ -179,7 +179,7 @@ class Gaussian:
     def wasserstein_2(self, other: "Gaussian") -> Float[Tensor, "*batch"]:
         r"""Wasserstein distance between two Gaussians.
 
-        $W_2^2 = |\mu-\mu'|^2 + \mathrm{tr}\bigl(C + C' - 2 (C^{1/2} C' C^{1/2})^{1/2}\bigr)$.
+        $$W_2^2 = |\mu-\mu'|^2 + \mathrm{tr}\bigl(C + C' - 2 (C^{1/2} C' C^{1/2})^{1/2}\bigr).$$
 
         Args:
             other: Another Gaussian in the same space.
