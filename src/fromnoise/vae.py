@@ -149,9 +149,10 @@ def vae_loss(beta: float = 1.0, noise: float = 1.0, floor: float = 0.0) -> Loss:
 
     def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         (x,) = batch
+        assert isinstance(network, VAE)
         shape = (len(x), network.n_latents)
-        eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)  # type: ignore[arg-type]
-        terms: Terms = network(x, noise * eps)
+        eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        terms = network(x, noise * eps)
         rate = free_bits(terms.rate, floor)
         return (beta * rate + terms.distortion.mean()) / x.shape[1]
 

@@ -12,6 +12,7 @@ from fromnoise import figures
 from fromnoise.datasets import digits
 from fromnoise.decoders import DiscretizedLogistic
 from fromnoise.elbo import reparameterize
+from fromnoise.gaussian_kl import kl_diagonal
 from fromnoise.vae import VAE, summarize, vae_loss
 
 
@@ -54,6 +55,11 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     data = digits()
     train, test = flat(data.train), flat(data.test, config.n_images)
     labels = data.train.labels, data.test.labels[: len(test)]
+
+    @torch.no_grad()
+    def rate(network) -> dict[str, float]:
+        return {"rate": float(kl_diagonal(*network.encode(train)).sum(-1).mean())}
+
     results: dict = {}
     for name in config.recipes:
         recipe = RECIPES[name]
@@ -73,8 +79,13 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
                 model = fit(model, light, train, n_steps, seed, folder / "warm").last.train()
                 model.requires_grad_(True)
             loss = vae_loss(recipe.beta, floor=recipe.floor)
-            model = fit(model, loss, train, n_steps, seed, folder).network
+            trained = fit(
+                model, loss, train, n_steps, seed, folder, measure=rate, measure_every=n_steps // 2
+            )
+            model = trained.network
             row = summarize(model, test, config.n_importance, torch.Generator().manual_seed(seed))
+            row["rate_halfway"] = trained.records[0]["rate"]
+            row["rate_at_end"] = trained.records[-1]["rate"]
             row["accuracy_of_means"] = class_accuracy(model, train, test, labels, noise=0.0)
             row["accuracy_of_draws"] = class_accuracy(model, train, test, labels, noise=1.0)
             rows.append(row)
@@ -115,7 +126,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
                 ls="",
                 marker=figures.marker(role),
                 color=figures.color(role),
-                ms=9 if role == "noise" else 5.5,
+                ms=5.5,
             )
     figures.sequence_axis(left, [words[name][0] for name in names], axis="y")
     left.invert_yaxis()

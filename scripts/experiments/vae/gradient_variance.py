@@ -126,7 +126,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
                 ls="",
                 marker=figures.marker(role),
                 color=figures.color(role),
-                ms=9 if role == "noise" else 5.5,
+                ms=5.5,
             )
     right.axhline(1, **figures.line_style("model", lw=1.2))
     right.set_yscale("log")

@@ -97,7 +97,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
                 ls="",
                 marker=figures.marker(role),
                 color=figures.color(role),
-                ms=6 if role == "model" else 9,
+                ms=6,
             )
         values = results[name]["elbo"]["values"]
         right.plot(

@@ -87,7 +87,7 @@ def measured(model, train, test, config, seed) -> tuple[dict[str, float], dict]:
 
 def draw(results: dict) -> matplotlib.figure.Figure:
     figure, axes = figures.figure(
-        2.5, ncols=4, nrows=2, sharex=False, sharey=False, height_ratios=[1, 2]
+        2.0, ncols=4, nrows=2, sharex=False, sharey=False, height_ratios=[1, 2.3]
     )
     words = {
         "whole": ("whole", "model"),
