@@ -36,8 +36,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def n_parameters(network: nn.Module) -> int:
-    """Number of trained parameters of `network`."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+    """Number of parameters of `network`, those of an average included, which nothing trains."""
+    return sum(p.numel() for p in network.parameters())
 
 
 def _zeroed(layer: Layer) -> Layer:

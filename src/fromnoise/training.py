@@ -325,7 +325,6 @@ class _Run:
         else:
             torch.set_rng_state(self.global_rng)
 
-    # --8<-- [start:step]
     def advance(self, loss: Loss, data: Batch) -> float:
         """One step: a batch, its loss, the gradient, the new weights, their average."""
         settings = self.settings
@@ -349,8 +348,6 @@ class _Run:
         self.loss_sum += value.item()
         self.loss_count += 1
         return value.item()
-
-    # --8<-- [end:step]
 
     def record(self, measure: Measure | None) -> None:
         """Add the mean loss since the last record, and what `measure` finds."""

@@ -69,7 +69,7 @@ def main() -> None:
         if progress.step % 20 == 0 and sys.stderr.isatty():
             print(f"\r{progress}   ", end="", file=sys.stderr, flush=True)
 
-    judge = judge_for(data, config.judge_steps)
+    judge = judge_for(data, config.n_samples, config.judge_steps)
     images, labels = data.train
     rows = []
     for seed in range(options.seeds):

@@ -47,13 +47,18 @@ class Judge:
         return frechet_distance(self.classifier.judge(images), self.held_out_features)
 
 
-def judge_for(data: Splits, n_steps: int, seed: int = 0, n_splits: int = 100) -> Judge:
-    """A judge that never saw the training images, nor the test images samples are held against."""
+def judge_for(
+    data: Splits, n_samples: int, n_steps: int, seed: int = 0, n_splits: int = 100
+) -> Judge:
+    """A judge that never saw the training images, nor the test images samples are held against.
+
+    Its floor is for sets of `n_samples`: distances of other sizes must not be held against it.
+    """
     classifier = train_classifier(*data.validation, n_steps=n_steps, seed=seed)
     features = classifier.judge(data.test.images)
     floor = real_against_real(
-        classifier.judge(data.train.images),
-        data.train.labels,
+        classifier.judge(data.train.images[:n_samples]),
+        data.train.labels[:n_samples],
         features,
         data.test.labels,
         n_splits=n_splits,
@@ -62,13 +67,15 @@ def judge_for(data: Splits, n_steps: int, seed: int = 0, n_splits: int = 100) ->
     return Judge(classifier, data.test, features, floor)
 
 
-def judged(images: Tensor, labels: Tensor, judge: Judge, training: Tensor, seed: int) -> dict:
+def judged(
+    images: Tensor, labels: Tensor, judge: Judge, training: Tensor, seed: int, n_folds: int = 5
+) -> dict:
     """All that is measured of one set of samples, one number each."""
     frechet = judge.frechet(images)
     return {
         "frechet": frechet,
         "ratio": frechet / judge.floor["mean"],
-        "c2st": c2st(images, judge.held_out.images, seed=seed),
+        "c2st": c2st(images, judge.held_out.images, n_folds, seed),
         "accuracy": judge.classifier.accuracy(images, labels),
         "neighbor_ratio": nearest_neighbor_ratio(images, training, judge.held_out.images),
     }

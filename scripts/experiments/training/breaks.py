@@ -1,10 +1,12 @@
 """What is each part of the recipe for? Take one away at a time, with everything else held."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib.figure
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,7 @@ from experiments.training._common import (
     TARGET,
     denoiser_of,
     draw_digits,
+    grid,
     judge_for,
     judged,
     levels,
@@ -48,6 +51,7 @@ class Config:
     n_sampling_steps: int = 20
     judge_steps: int = 600
     n_splits: int = 100
+    n_folds: int = 5
 
 
 SIZES = {
@@ -62,6 +66,7 @@ SIZES = {
         n_sampling_steps=2,
         judge_steps=2,
         n_splits=2,
+        n_folds=2,
     ),
 }
 
@@ -98,7 +103,7 @@ ERROR_TIMES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.
 
 def run(config: Config, device: torch.device, workdir: Path) -> dict:
     data = digits()
-    judge = judge_for(data, config.judge_steps, n_splits=config.n_splits)
+    judge = judge_for(data, config.n_samples, config.judge_steps, n_splits=config.n_splits)
     labels = data.train.labels[: config.n_samples]
     times = uniform_times(config.n_sampling_steps)
     rows: dict[str, list[dict]] = {}
@@ -109,7 +114,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         def measured(name, network, variant=VARIANTS["whole"], grid=times, seed=seed):
             """Samples of a network from the noise of this seed, and what is measured of them."""
             found = samples(network, variant, labels, grid, seed)
-            row = judged(found, labels, judge, data.train.images, seed)
+            row = judged(found, labels, judge, data.train.images, seed, config.n_folds)
             rows.setdefault(name, []).append({key: row[key] for key in MEASURES})
             images.setdefault(name, levels(found[of_each_class(labels, 1)]))
 
@@ -130,16 +135,12 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
                 trained.network.skip_connections = False
                 measured("skips_cut", trained.network)
 
+    measured_rows = {name: transposed(found) for name, found in rows.items()}
+    for name, found in rows.items():
+        measured_rows[name]["factor"] = factor_of(found, rows["whole"])
     return {
-        **{name: transposed(found) for name, found in rows.items()},
+        **measured_rows,
         "floor": judge.floor,
-        "real": {
-            key: value
-            for key, value in judged(
-                data.train.images[: config.n_samples], labels, judge, data.validation.images, 0
-            ).items()
-            if key in MEASURES
-        },
         "images": images,
         "n_parameters": counts,
         "errors": {
@@ -149,7 +150,17 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     }
 
 
-MEASURES = ("ratio", "c2st", "accuracy")
+def factor_of(rows: list[dict], whole: list[dict]) -> dict:
+    """How many times the whole recipe's Frechet distance, with an interval on the log scale.
+
+    Paired: a seed's batches, noise and first weights are the same for every variant.
+    """
+    pairs = zip(rows, whole, strict=True)
+    logs = [math.log(row["frechet"] / reference["frechet"]) for row, reference in pairs]
+    return {key: math.exp(value) for key, value in mean_interval(logs).items()}
+
+
+MEASURES = ("frechet", "ratio", "c2st", "accuracy")
 
 
 def fitted(name: str, variant: Variant, config: Config, seed: int, data: Splits, folder: Path):
@@ -211,16 +222,17 @@ def curve_over_seeds(curves: list[list[float]]) -> dict:
 
 
 def draw(results: dict) -> matplotlib.figure.Figure:
-    figure, axes = figures.figure(4.6, nrows=len(SHOWN), sharex=False)
-    for ax, (name, label) in zip(axes, SHOWN.items(), strict=True):
-        role = "model" if name == "whole" else "broken"
-        figures.image_grid(ax, results["images"][name], levels=(0, 16), role=role)
-        ax.set_axis_on()
-        ax.set_xticks([])
-        ax.set_yticks([])
-        for spine in ax.spines.values():
-            spine.set_visible(False)
-        ax.set_ylabel(label, rotation=0, ha="right", va="center", color=figures.color(role))
+    figure, ax = figures.figure(4.4)
+    sheet = np.stack([grid(results["images"][name], 1)[0] for name in SHOWN]).astype(float)
+    is_whole = np.array([name == "whole" for name in SHOWN])
+    for role, rows in (("model", is_whole), ("broken", ~is_whole)):
+        # Two inks on one sheet: what is not drawn yet stays empty.
+        figures.image_grid(
+            ax, np.where(rows[:, None, None, None], sheet, np.nan), levels=(0, 16), role=role
+        )
+        for row in np.flatnonzero(rows):
+            label = list(SHOWN.values())[row]
+            ax.text(-3, 9 * row + 4, label, ha="right", va="center", color=figures.color(role))
     return figure
 
 
@@ -230,8 +242,8 @@ SHOWN = {
     "linear": "linear schedule",
     "gray_levels": "gray levels 0 to 16",
     "two_levels": "two noise levels",
-    "no_skips": "no skip connections",
-    "skips_cut": "skips cut afterwards",
+    "no_skips": "built without skips",
+    "skips_cut": "skips cut later",
     "no_time": "never told the time",
-    "time_cut": "time cut afterwards",
+    "time_cut": "time hidden later",
 }

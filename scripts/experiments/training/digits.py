@@ -24,7 +24,7 @@ from experiments.training._common import (
 )
 from fromnoise import figures
 from fromnoise.datasets import Split, Splits, digits, snap_to_levels
-from fromnoise.evaluation import bootstrap_interval, c2st, frechet_distance
+from fromnoise.evaluation import bootstrap_interval, c2st
 from fromnoise.generative_models import fit_class_gaussians
 from fromnoise.networks import UNet, n_parameters
 from fromnoise.samplers import heun_step, sample, uniform_times
@@ -102,7 +102,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     )
     network = trained.network
 
-    judge = judge_for(data, config.judge_steps, n_splits=config.n_splits)
+    judge = judge_for(data, config.n_samples, config.judge_steps, n_splits=config.n_splits)
     # The training labels hold the classes in their real proportions.
     labels = data.train.labels[: config.n_samples]
     times = uniform_times(config.n_sampling_steps)
@@ -119,12 +119,6 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
             [judged(images, labels, judge, data.train.images, i) for i, images in enumerate(sets)]
         ),
         "floor": judge.floor,
-        "frechet_of_one_set": bootstrap_interval(
-            frechet_distance,
-            judge.classifier.judge(sets[0]),
-            judge.held_out_features,
-            n_resamples=config.n_splits,
-        ),
         "real": {
             "c2st": over(
                 [
