@@ -3,22 +3,23 @@
 
 {
   // A box that scrolls sideways can be reached by the keyboard; one that does not is no stop.
-  const boxes = document.querySelectorAll(
-    ".drawing, .equation-body, .formula, .table-wrap, .md-typeset__scrollwrap",
-  );
+  const boxes = ".drawing, .equation-body, .formula, .table-wrap, .md-typeset__scrollwrap";
   const observer = new ResizeObserver((entries) => {
     for (const { target } of entries) {
       if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
       else target.removeAttribute("tabindex");
     }
   });
-  for (const box of boxes) observer.observe(box);
 
-  // The theme gives each block of code a landmark of its own; none is needed.
-  const codes = new MutationObserver(() => {
-    for (const nav of document.querySelectorAll("nav.md-code__nav:not([role])")) nav.role = "presentation";
-  });
-  codes.observe(document.body, { childList: true, subtree: true });
+  // The theme wraps tables late, and gives each block of code a landmark where none is needed.
+  const tend = () => {
+    for (const box of document.querySelectorAll(boxes)) observer.observe(box);
+    for (const nav of document.querySelectorAll("nav.md-code__nav:not([role])")) {
+      nav.role = "presentation";
+    }
+  };
+  new MutationObserver(tend).observe(document.body, { childList: true, subtree: true });
+  tend();
 
   // Paper cannot be opened: print with every answer and derivation unfolded.
   let closed = [];
