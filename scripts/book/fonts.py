@@ -98,6 +98,9 @@ FIGURE_FACES = {
 }
 # Fonts most machines have, with their mean letter width in em for English text (measured by
 # `mean_width` on the metric-compatible Liberation fonts).
+LOADED_AHEAD = frozenset({"serif", "display", "sans"})
+"""Faces that the template preloads."""
+
 FALLBACKS = {
     "Book Serif": (("Times New Roman", "Liberation Serif"), 0.3991),
     "Book Display": (("Times New Roman Bold", "Liberation Serif Bold"), 0.4249),
@@ -155,10 +158,13 @@ def unicode_range(face: Face, root: Path = ROOT) -> str:
 def stylesheet(fonts: dict[str, Any], root: Path = ROOT) -> str:
     """The `@font-face` rules of the site, and of the adjusted fallbacks."""
     rules = ["/* Made by scripts/book/fonts.py from the fonts' own metrics. */"]
-    # Swap: on a slow line the adjusted fallback holds the place until the font is there.
+    # Swap: on a slow line the adjusted fallback holds the place until the font is there. A face
+    # that the page does not load ahead may come too late to take its place without moving lines;
+    # then the fallback stays, and the face is there on the next page.
     rules += [
         f'@font-face{{font-family:"{face.family}";font-style:{face.style};'
-        f"font-weight:{face.weight};font-display:swap;"
+        f"font-weight:{face.weight};"
+        f"font-display:{'swap' if face.name in LOADED_AHEAD else 'optional'};"
         f'src:url("../fonts/{face.name}.woff2") format("woff2");'
         f"unicode-range:{unicode_range(face, root)}}}"
         for face in FACES
