@@ -25,7 +25,7 @@ from checking.book import Book, Fault, Page, has_class
 PYTHON = f"(ancestor-or-self::*[{has_class('language-python')}])"
 LISTING = " or ".join(
     f"ancestor-or-self::*[{has_class(name)}]"
-    for name in ("doc-signature", "mkdocs-source", "doc-source", "doc-symbol")
+    for name in ("doc-signature", "mkdocstrings-source", "mkdocs-source", "doc-symbol")
 )
 SOURCE_LISTING = "ancestor::details[summary[starts-with(normalize-space(.), 'Source code in')]]"
 NUMBERS = f"self::a[starts-with(@id, '__codelineno')] or self::*[{has_class('linenos')}]"
