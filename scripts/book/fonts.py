@@ -96,11 +96,11 @@ FIGURE_FACES = {
         400,
     ),
 }
-# Fonts most machines have, with their mean letter width in em for English text (measured by
-# `mean_width` on the metric-compatible Liberation fonts).
 LOADED_AHEAD = frozenset({"serif", "display", "sans"})
 """Faces that the template preloads."""
 
+# Fonts most machines have, with their mean letter width in em for English text (measured by
+# `mean_width` on the metric-compatible Liberation fonts).
 FALLBACKS = {
     "Book Serif": (("Times New Roman", "Liberation Serif"), 0.3991),
     "Book Display": (("Times New Roman Bold", "Liberation Serif Bold"), 0.4249),
