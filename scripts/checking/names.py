@@ -5,7 +5,8 @@ is a name of code, and must be known:
 
 - to the book: what `src`, `scripts` and the equation checks define (modules, functions, classes,
   methods, fields, parameters, constants), the attributes and imports they use, the string keys of
-  their dictionaries, the keys and dependencies of the project, the verbs of the Makefile;
+  their dictionaries, the variables of the package, the keys and dependencies of the project, the
+  verbs of the Makefile;
 - to Python: keywords, builtins, modules of the standard library;
 - to the page: every name in the Python blocks that the page shows.
 
@@ -86,6 +87,9 @@ class Known:
                 self.callables.add(node.name)
             elif isinstance(node, ast.arg):
                 self.defined.add(node.arg)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                # The package's own variables are symbols of the book; those of a script are not.
+                self.defined |= {node.id} if folder == "src" else set()
             elif isinstance(node, ast.keyword) and node.arg:
                 self.used.add(node.arg)
             elif isinstance(node, ast.Attribute):
@@ -97,8 +101,7 @@ class Known:
                 self.used |= {key.value for key in node.keys if is_text(key)}
             elif isinstance(node, ast.Subscript) and is_text(node.slice):
                 self.used.add(node.slice.value)
-        # Names bound at the top of a module or of a class; locals are known to a page that shows
-        # them, and to no other.
+        # Names bound at the top of a module or of a class.
         for scope in ast.walk(tree):
             if isinstance(scope, ast.Module | ast.ClassDef):
                 self.defined |= bound(scope.body)
