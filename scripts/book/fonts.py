@@ -96,9 +96,6 @@ FIGURE_FACES = {
         400,
     ),
 }
-LOADED_AHEAD = frozenset({"serif", "display", "sans"})
-"""Faces that the template preloads."""
-
 # Fonts most machines have, with their mean letter width in em for English text (measured by
 # `mean_width` on the metric-compatible Liberation fonts).
 FALLBACKS = {
@@ -164,7 +161,7 @@ def stylesheet(fonts: dict[str, Any], root: Path = ROOT) -> str:
     rules += [
         f'@font-face{{font-family:"{face.family}";font-style:{face.style};'
         f"font-weight:{face.weight};"
-        f"font-display:{'swap' if face.name in LOADED_AHEAD else 'optional'};"
+        f"font-display:{'swap' if face.preload else 'optional'};"
         f'src:url("../fonts/{face.name}.woff2") format("woff2");'
         f"unicode-range:{unicode_range(face, root)}}}"
         for face in FACES
