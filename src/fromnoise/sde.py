@@ -1,0 +1,340 @@
+r"""Diffusion in continuous time: noising as a stochastic differential equation, and its ways back.
+
+On every schedule the noisy data $x_t = \alpha_t x_0 + \sigma_t \epsilon$ solve the linear equation
+
+$$dx = f(t)\, x\, dt + g(t)\, dW, \qquad f = \dot\alpha_t / \alpha_t, \qquad
+g^2 = 2 \sigma_t \dot\sigma_t - 2 f \sigma_t^2.$$
+
+VP, VE and sub-VP are the schedules `VPLinear`, `VE` and `SubVP`. To run the equation backwards one
+needs $f$, $g$ and the score $\nabla \log p_t$ of the noisy data, and nothing else about the data.
+The answer is a family of equations with one law of $x_t$ at every time and different paths.
+
+    score(x_t, t) -> s       t holds one time per example
+    dynamics.drift(x, t)     t is a single float64 time, as in `fromnoise.samplers`
+
+A step is a function of the noise it is given; `simulate` draws that noise from its generator.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fromnoise.schedules import Scales, Schedule, VPLinear
+from fromnoise.score import Field, TimeScore, jacobian_slice, jacobian_trace
+
+Data = Float[Tensor, "batch *dims"]
+PerExample = Float[Tensor, " batch"]
+Time = Float[Tensor, ""]
+Times = Float[Tensor, " n_times"]
+Divergence = Callable[[Field, Tensor], tuple[Tensor, Tensor]]
+"""Maps a field and points to the field's values there and its divergence, one per example."""
+
+
+@dataclass(frozen=True)
+class SubVP(Schedule):
+    r"""Less noise than variance preserving: the same $\alpha_t$, with $\sigma_t = 1 - \alpha_t^2$.
+
+    Its rates are $f = -\tfrac12 \beta(t)$ and $g^2 = \beta(t) (1 - \alpha_t^4)$.
+
+    Attributes:
+        preserving: The schedule to take $\alpha_t$ from.
+
+    Raises:
+        ValueError: If that schedule does not preserve variance.
+
+    Source: Song et al. 2021, arXiv 2011.13456.
+    """
+
+    preserving: Schedule = field(default_factory=VPLinear)
+
+    def __post_init__(self) -> None:
+        at = self.preserving(torch.linspace(0.1, 0.9, 5, dtype=torch.float64))
+        total = at.alpha_t.square() + at.sigma_t.square()
+        if not torch.allclose(total, torch.ones_like(total)):
+            raise ValueError(f"SubVP needs alpha^2 + sigma^2 = 1, {self.preserving} has {total}")
+
+    def scales(self, t: Float[Tensor, "*batch"]) -> Scales:
+        r"""$\sigma_t = 1 - \alpha_t^2$ and $\dot\sigma_t = -2 \alpha_t \dot\alpha_t$."""
+        at = self.preserving.scales(t)
+        slope = -2 * at.alpha_t * at.d_alpha_t
+        return Scales(at.alpha_t, at.sigma_t.square(), at.d_alpha_t, slope)
+
+    def time(self, log_snr: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        r"""From $\sinh(-\log \alpha_t) = \tfrac12 e^{-\lambda / 2}$, by the other's inverse."""
+        decay = torch.asinh(torch.exp(-log_snr / 2) / 2)
+        return self.preserving.time(-torch.expm1(2 * decay).log())
+
+
+# --8<-- [start:Dynamics]
+class Dynamics(NamedTuple):
+    r"""A law of motion, $dx = a(x, t)\, dt + b(t)\, dW$, to be run in either direction of time.
+
+    Attributes:
+        drift: $a(x, t)$, shaped like x.
+        diffusion: $b(t)$, one number; `None` for an ordinary differential equation.
+    """
+
+    drift: Callable[[Tensor, Tensor], Tensor]
+    diffusion: Callable[[Tensor], Tensor] | None
+
+
+# --8<-- [end:Dynamics]
+
+
+# --8<-- [start:forward_sde]
+def forward_sde(schedule: Schedule) -> Dynamics:
+    r"""Noising, run from t = 0 upwards: $dx = f(t)\, x\, dt + g(t)\, dW$.
+
+    Where a rate is not finite (f at zero terminal SNR; g at t = 0 on `VPLinear`, whose
+    $\dot\sigma_t$ is infinite there), the dynamics raise ValueError: start or stop short of it.
+
+    Source: Song et al. 2021, arXiv 2011.13456.
+    """
+    return Dynamics(
+        drift=lambda x, t: _rates(schedule, t)[0] * x,
+        diffusion=lambda t: _rates(schedule, t)[1],
+    )
+
+
+# --8<-- [end:forward_sde]
+
+
+# --8<-- [start:reverse_sde]
+def reverse_sde(score: TimeScore, schedule: Schedule, eta: float = 1.0) -> Dynamics:
+    r"""Every way back with the right law at every time, run from t = 1 downwards.
+
+    $$dx = \Big(f x - \frac{1 + \eta^2}{2} g^2\, \nabla \log p_t(x)\Big) dt + \eta\, g\, d\bar W.$$
+
+    With $\eta = 1$ it is the time reversal of the forward equation, with $\eta = 0$ the
+    probability-flow ODE. In between and beyond, $\eta$ is the churn: how much noise each moment
+    adds, and the score takes out again. In small steps it is the $\eta$ of `ddim_step`.
+
+    Args:
+        score: Score of the noisy data at every level.
+        schedule: Noise schedule.
+        eta: Churn, at least 0.
+
+    Raises:
+        ValueError: If `eta` is negative or not finite.
+
+    Source: Anderson 1982, <https://doi.org/10.1016/0304-4149(82)90051-5>; Song et al. 2021, arXiv
+        2011.13456; for the family Karras et al. 2022, arXiv 2206.00364.
+    """
+    if not 0 <= eta < math.inf:
+        raise ValueError(f"eta must be finite and at least 0, got {eta}")
+
+    def drift(x_t: Tensor, t: Tensor) -> Tensor:
+        f, g = _rates(schedule, t)
+        score_t = score(x_t, t.to(x_t).expand(len(x_t)))
+        return f * x_t - (1 + eta**2) / 2 * g.square() * score_t
+
+    if eta == 0:
+        return Dynamics(drift, None)
+    return Dynamics(drift, lambda t: eta * _rates(schedule, t)[1])
+
+
+# --8<-- [end:reverse_sde]
+
+
+# --8<-- [start:probability_flow_ode]
+def probability_flow_ode(score: TimeScore, schedule: Schedule) -> Dynamics:
+    r"""The way back without noise: $\dot x = f x - \tfrac12 g^2\, \nabla \log p_t(x)$.
+
+    Its right side is the velocity of `fromnoise.targets`, and runs both ways.
+
+    Source: Song et al. 2021, arXiv 2011.13456.
+    """
+    return reverse_sde(score, schedule, eta=0.0)
+
+
+# --8<-- [end:probability_flow_ode]
+
+
+# --8<-- [start:euler_maruyama_step]
+def euler_maruyama_step(
+    dynamics: Dynamics, x: Data, t: Time, s: Time, z: Data | None = None
+) -> Data:
+    r"""Hold drift and diffusion for one step: $x_s = x + (s - t)\, a + \sqrt{|s - t|}\, b\, z$.
+
+    The law of $x_s$ is right to first order in the step, and since b does not depend on x, so is
+    every single path (order one where general noise has one half).
+
+    Args:
+        dynamics: The law of motion.
+        x: Points at time t.
+        t: Where the step starts, and where drift and diffusion are taken.
+        s: Where it ends, before or after t.
+        z: Standard normal noise, shaped like `x`; not needed without diffusion.
+
+    Raises:
+        ValueError: If the dynamics diffuse and z is missing or has another shape.
+
+    Source: Kloeden & Platen 1992, <https://doi.org/10.1007/978-3-662-12616-5>.
+    """
+    x_s = x + (s - t) * dynamics.drift(x, t)
+    if dynamics.diffusion is None:
+        return x_s
+    if z is None or z.shape != x.shape:
+        got = "none" if z is None else tuple(z.shape)
+        raise ValueError(f"these dynamics need noise z of shape {tuple(x.shape)}, got {got}")
+    return x_s + (s - t).abs().sqrt() * dynamics.diffusion(t) * z
+
+
+# --8<-- [end:euler_maruyama_step]
+
+
+# --8<-- [start:simulate]
+@torch.no_grad()
+def simulate(
+    dynamics: Dynamics,
+    x: Data,
+    times: Times,
+    generator: torch.Generator | None = None,
+    return_path: bool = False,
+) -> Float[Tensor, "*path_and_dims"]:
+    """Follow the dynamics along a grid of times by Euler-Maruyama, up or down.
+
+    Args:
+        dynamics: The law of motion.
+        x: Points at `times[0]`.
+        times: At least two times in [0, 1], strictly rising or strictly falling.
+        generator: Source of the noise; not needed without diffusion.
+        return_path: Give every state instead of the last one.
+
+    Returns:
+        Points at `times[-1]`, or all states stacked along a new first axis, `x` first.
+
+    Raises:
+        ValueError: If the grid turns or leaves [0, 1], or noise is needed and cannot be drawn.
+    """
+    path = [x]
+    for t, s in pairwise(_checked(times)):
+        z = None if generator is None else _noise_like(x, generator)
+        path.append(euler_maruyama_step(dynamics, path[-1], t, s, z))
+        if not return_path:
+            del path[0]
+    return torch.stack(path) if return_path else path[-1]
+
+
+# --8<-- [end:simulate]
+
+
+# --8<-- [start:log_likelihood]
+@torch.no_grad()
+def log_likelihood(
+    score: TimeScore,
+    schedule: Schedule,
+    x: Data,
+    times: Times,
+    log_prob_end: Field,
+    divergence: Divergence = jacobian_trace,
+) -> PerExample:
+    r"""Log density of the probability flow, by following each point to the noise.
+
+    $$\log p_0(x_0) = \log p_1(x_1) + \int_0^1 \nabla \cdot u(x_t, t)\, dt, \qquad
+    \dot x_t = u(x_t, t).$$
+
+    Point and integral are carried together by the classical Runge-Kutta rule of order four.
+
+    Args:
+        score: Score of the noisy data at every level.
+        schedule: Noise schedule.
+        x: Points at `times[0]`.
+        times: Strictly rising times in [0, 1], where the rates are finite. The result is the
+            density at the first of them.
+        log_prob_end: Log density at the last of them, such as `noise_log_prob`.
+        divergence: `jacobian_trace`, or `hutchinson(v)` where that is too dear.
+
+    Returns:
+        Nats per example, summed over dimensions.
+
+    Raises:
+        ValueError: If the times do not rise strictly, leave [0, 1], or meet an infinite rate.
+
+    Source: Chen et al. 2018, arXiv 1806.07366; for diffusion Song et al. 2021, arXiv 2011.13456.
+    """
+    times = _checked(times)
+    if times[1] < times[0]:
+        raise ValueError("times must rise: the likelihood follows data to the noise")
+    flow = probability_flow_ode(score, schedule).drift
+
+    def slopes(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        return divergence(lambda y: flow(y, t), x)
+
+    spread = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+    for t, s in pairwise(times):
+        h = s - t
+        u_1, d_1 = slopes(x, t)
+        u_2, d_2 = slopes(x + h / 2 * u_1, t + h / 2)
+        u_3, d_3 = slopes(x + h / 2 * u_2, t + h / 2)
+        u_4, d_4 = slopes(x + h * u_3, s)
+        x = x + h / 6 * (u_1 + 2 * u_2 + 2 * u_3 + u_4)
+        spread = spread + h / 6 * (d_1 + 2 * d_2 + 2 * d_3 + d_4)
+    return log_prob_end(x) + spread
+
+
+# --8<-- [end:log_likelihood]
+
+
+# --8<-- [start:hutchinson]
+def hutchinson(v: Data) -> Divergence:
+    r"""The divergence estimated along one direction per example, $v^\top \nabla u\, v$.
+
+    The direction stays the same along the whole path, so the path is not touched and the estimate
+    of the log-likelihood is unbiased whenever $E[vv^\top] = I$, as for `rademacher_like`.
+
+    Source: Hutchinson 1990, <https://doi.org/10.1080/03610919008812866>; in flows Grathwohl et al.
+        2019, arXiv 1810.01367.
+    """
+    return lambda u, x: jacobian_slice(u, x, v)
+
+
+# --8<-- [end:hutchinson]
+
+
+def noise_log_prob(schedule: Schedule, t: Time) -> Field:
+    r"""Log density of the noise that a sampler starts from, $\mathcal N(0, \sigma_t^2 I)$.
+
+    Where a little of the data is left at the end, this is not quite the density of $x_t$, and the
+    likelihood is that of the model which starts from it.
+
+    Returns:
+        A function of points that gives nats per example.
+    """
+    var = schedule(t).sigma_t.square()
+
+    def log_prob(x: Tensor) -> Tensor:
+        return -(x.square() / var + (2 * math.pi * var).log()).flatten(1).sum(1) / 2
+
+    return log_prob
+
+
+def _rates(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Both rates at one time, or an error that names the time."""
+    at = schedule(t)
+    f, g = at.drift_rate, at.diffusion_rate
+    if not (f.isfinite() & g.isfinite()):
+        raise ValueError(f"{schedule} has rates f = {f:.4g}, g = {g:.4g} at t = {t:.4g}")
+    return f, g
+
+
+def _checked(times: Tensor) -> Tensor:
+    times = times.double()
+    gaps = times.diff()
+    if times.ndim != 1 or len(times) < 2 or not ((gaps > 0).all() or (gaps < 0).all()):
+        raise ValueError(f"times must be two or more, all rising or falling, got {times.tolist()}")
+    if not (times.min() >= 0 and times.max() <= 1):
+        raise ValueError(f"times must lie in [0, 1], got {times[0]:.4g}..{times[-1]:.4g}")
+    return times
+
+
+def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device).to(
+        x.device
+    )
