@@ -1,6 +1,7 @@
 """The face of the book: the margin, the two palettes, the first page, paper."""
 
 import pytest
+from playwright.sync_api import expect
 
 OVERLAPS = """
 (() => {
@@ -10,7 +11,9 @@ OVERLAPS = """
     .map((one) => [one, one.getBoundingClientRect()]);
   const found = [];
   shown.forEach(([first, a], index) => shown.slice(index + 1).forEach(([second, b]) => {
-    if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)
+    const [beside, level] = [["left", "right"], ["top", "bottom"]].map(
+      ([start, end]) => a[start] < b[end] - 1 && b[start] < a[end] - 1);
+    if (beside && level)
       found.push([first.textContent.trim().slice(0, 40), second.textContent.trim().slice(0, 40)]);
   }));
   return found;
@@ -112,8 +115,8 @@ def test_the_first_picture_waits_plays_and_stops(visit):
     assert at_noise[0] != whole
     button.click()
     assert button.inner_text() == "Pause"
-    page.wait_for_function(f"document.querySelector('.player input').value === '{last}'")
-    page.wait_for_function("document.querySelector('.player button').textContent === 'Play'")
+    expect(button).to_have_text("Play")
+    assert slider.input_value() == last
     assert page.evaluate(PIXELS) == [whole, broken]
     assert visited.problems == []
 
@@ -122,10 +125,9 @@ def test_the_first_picture_stops_off_screen(visit):
     page = visit().open("index.html")
     page.locator(".player button").click()
     page.evaluate("document.body.style.minHeight = '9000px'; scrollTo(0, 5000)")
-    page.wait_for_function("document.querySelector('.player button').textContent === 'Play'")
-    assert page.locator(".player input").input_value() != page.locator(
-        ".player input"
-    ).get_attribute("max")
+    expect(page.locator(".player button")).to_have_text("Play")
+    slider = page.locator(".player input")
+    assert slider.input_value() != slider.get_attribute("max")
 
 
 def test_without_scripts_the_first_picture_is_a_drawing(visit):
