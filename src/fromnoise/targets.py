@@ -8,7 +8,7 @@ Given $x_t = \alpha_t x_0 + \sigma_t \epsilon$, whoever knows one of these knows
 | noise | $\epsilon$ |
 | angular velocity | $v = \alpha_t \epsilon - \sigma_t x_0$ |
 | velocity | $u = \dot\alpha_t x_0 + \dot\sigma_t \epsilon$ |
-| score | $s = -\epsilon / \sigma_t$ |
+| score | $-\epsilon / \sigma_t$ |
 
 Every function here is one linear change of variable, named `<wanted>_from_<given>`. The same lines
 hold for a network's estimate in place of the true value, since expectations are linear.
@@ -55,7 +55,7 @@ def x_0_from_velocity(velocity: Data, x_t: Data, scales: Scales) -> Data:
 
 
 def x_0_from_score(score: Data, x_t: Data, scales: Scales) -> Data:
-    r"""Tweedie's formula, $x_0 = (x_t + \sigma_t^2 s) / \alpha_t$; refused at $\alpha_t = 0$."""
+    r"""Tweedie: $x_0 = (x_t + \sigma_t^2\, \mathrm{score}) / \alpha_t$; not at $\alpha_t = 0$."""
     _require_signal(scales, "x_0 from score")
     return (x_t + beside(scales.sigma_t.square(), x_t) * score) / beside(scales.alpha_t, x_t)
 
@@ -83,7 +83,7 @@ def eps_from_velocity(velocity: Data, x_t: Data, scales: Scales) -> Data:
 
 
 def eps_from_score(score: Data, x_t: Data, scales: Scales) -> Data:
-    r"""$\epsilon = -\sigma_t s$; defined everywhere."""
+    r"""$\epsilon = -\sigma_t\, \mathrm{score}$; defined everywhere."""
     return -beside(scales.sigma_t, x_t) * score
 
 
@@ -124,28 +124,28 @@ def velocity_from_v(v_angle: Data, x_t: Data, scales: Scales) -> Data:
 
 
 def velocity_from_score(score: Data, x_t: Data, scales: Scales) -> Data:
-    r"""$u = f x_t - \tfrac12 g^2 s$, probability-flow velocity; refused at $\alpha_t = 0$."""
+    r"""$u = f x_t - \tfrac12 g^2\, \mathrm{score}$; refused at $\alpha_t = 0$."""
     return velocity_from_eps(eps_from_score(score, x_t, scales), x_t, scales)
 
 
 def score_from_x_0(x_0: Data, x_t: Data, scales: Scales) -> Data:
-    r"""$s = -(x_t - \alpha_t x_0) / \sigma_t^2$; refused at $\sigma_t = 0$."""
+    r"""$\mathrm{score} = -(x_t - \alpha_t x_0) / \sigma_t^2$; refused at $\sigma_t = 0$."""
     return score_from_eps(eps_from_x_0(x_0, x_t, scales), x_t, scales)
 
 
 def score_from_eps(eps: Data, x_t: Data, scales: Scales) -> Data:
-    r"""$s = -\epsilon / \sigma_t$; refused at $\sigma_t = 0$."""
+    r"""$\mathrm{score} = -\epsilon / \sigma_t$; refused at $\sigma_t = 0$."""
     _require_noise(scales, "score from eps")
     return -eps / beside(scales.sigma_t, x_t)
 
 
 def score_from_v(v_angle: Data, x_t: Data, scales: Scales) -> Data:
-    r"""$s = -\epsilon / \sigma_t$ with the noise from $v$; refused at $\sigma_t = 0$."""
+    r"""$\mathrm{score} = -\epsilon / \sigma_t$, noise from $v$; refused at $\sigma_t = 0$."""
     return score_from_eps(eps_from_v(v_angle, x_t, scales), x_t, scales)
 
 
 def score_from_velocity(velocity: Data, x_t: Data, scales: Scales) -> Data:
-    r"""$s = -\epsilon / \sigma_t$ with the noise from the velocity; refused at $\sigma_t = 0$."""
+    r"""$\mathrm{score} = -\epsilon / \sigma_t$, noise from $u$; refused at $\sigma_t = 0$."""
     return score_from_eps(eps_from_velocity(velocity, x_t, scales), x_t, scales)
 
 

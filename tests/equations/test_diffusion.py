@@ -484,6 +484,34 @@ def test_step_kl_is_a_difference_of_snr() -> Sides:
     )
 
 
+@proves("diffusion-cancellation")
+def test_cancellation_line_by_line() -> Sides:
+    """The four lines evaluated one by one, all over the first."""
+    s, t = ordered_times(20, 2)
+    left, right, wrong = [], [], []
+    for schedule in SCHEDULES:
+        at_s, at_t = schedule(s), schedule(t)
+        _, step = transition(at_t, at_s)
+        alpha_s, var_s, var_t = at_s.alpha_t**2, at_s.sigma_t**2, at_t.sigma_t**2
+        alpha_t = at_t.alpha_t**2
+        lines = torch.stack(
+            [
+                alpha_s * step**2 / var_t**2 * var_t / (var_s * step) / 2,
+                alpha_s * step / (var_t * var_s) / 2,
+                (alpha_s * var_t - alpha_t * var_s) / (var_t * var_s) / 2,
+                (alpha_s / var_s - alpha_t / var_t) / 2,
+            ]
+        )
+        left.append(lines[:1].expand(4, -1) / lines[0])
+        right.append(lines / lines[0])
+        wrong.append((alpha_s * var_s - alpha_t * var_t) / (var_t * var_s) / 2 / lines[:1])
+    return Sides(
+        left=torch.stack(left),
+        right=torch.stack(right),
+        wrong={"variances swapped": torch.stack(wrong).expand(-1, 4, -1)},
+    )
+
+
 @proves("diffusion-four-errors")
 def test_one_error_in_four_languages() -> Sides:
     """Errors made in each target and carried to x_0 through the definitions."""

@@ -222,7 +222,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     right.plot(found["log_snr"], found["mean"], **figures.line_style("model"))
     right.axvspan(3, 6, color=figures.color("grid"), lw=0, zorder=0)
     right.text(4.5, 0.02, "details", ha="center", color=figures.color("muted"))
-    right.text(-4, 0.02, "almost pure noise", ha="center", color=figures.color("muted"))
+    right.text(-4.5, 0.02, "noise", ha="center", color=figures.color("muted"))
     right.text(0.8, 0.02, "shape", ha="center", color=figures.color("muted"))
     right.set(xlabel="log-SNR", xlim=(-6, 6), ylim=(0, None))
     figures.panel_label(right, "cost, bits per pixel and unit of log-SNR")

@@ -97,7 +97,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     labels = {"log_snr": "equal steps in log-SNR", "time": "equal steps in t"}
     for name, role in (("log_snr", "model"), ("time", "noise")):
         (line,) = ax.loglog(results["n_steps"], results["gap"][name], **figures.line_style(role))
-        figures.label_line(line, labels[name], x=90, dx=6, dy=10)
+        figures.label_line(line, labels[name], x=24 if name == "log_snr" else 90, dx=6, dy=10)
     for n_steps, found in results["simulated"].items():
         ax.plot([int(n_steps)], [found["mean"]], "o", color=figures.color("ink"), ms=5)
     if results["simulated"]:
