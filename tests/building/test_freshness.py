@@ -2,6 +2,7 @@
 
 import json
 import os
+import py_compile
 
 import pytest
 
@@ -71,17 +72,15 @@ def test_code_of_a_dependency_retrains(built):
     assert built.runs() == 2
 
 
-def test_an_edit_of_a_same_length_in_the_same_second_reaches_the_worker(project):
+def test_an_edit_of_the_same_length_in_the_same_second_reaches_the_worker(project):
     """Python would take its cached bytecode for current: size and whole second agree."""
     file = project.root / "src/fromnoise/numbers.py"
-    for factor, twice in (("2", 3.0), ("4", 6.0), ("6", 9.0)):
+    for factor, twice in (("2", 3.0), ("4", 6.0)):
         file.write_text(f"def twice(x):\n    return {factor} * x\n")
         os.utime(file, (1e9, 1e9))
-        # What pytest or an editor does beside us: leave a cached module.
-        project.call("list")
-        __import__("py_compile").compile(str(file))
         project.build()
         assert load(project.figures / "numbers/twice.json").results["twice"] == twice
+        py_compile.compile(str(file))  # what an editor or a test beside us leaves
 
 
 def test_an_edit_of_drawing_redraws_from_stored_results(built):

@@ -169,6 +169,8 @@ def test_a_kill_between_the_moves_is_noticed(built, tmp_path, monkeypatch, n_mov
     except KeyboardInterrupt:
         assert n_moved < 3
     monkeypatch.undo()
+    record = (built.figures / "numbers/twice.json").read_bytes()
+    assert record == (new if n_moved == 3 else old)["numbers/twice.json"], "it comes last"
     assert (built.states()["numbers/twice"][0] == "fresh") == (n_moved == 3)
     # Nor is a half taken for the old figure, once the code is put back.
     (built.root / "src/fromnoise/numbers.py").write_text(code)
