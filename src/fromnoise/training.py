@@ -185,8 +185,8 @@ def as_denoiser(
 def learning_rate_at(step: int, settings: TrainingSettings) -> float:
     r"""Learning rate of step n = 1, 2, ..., N: linear warm-up, then half a cosine.
 
-    $\eta_n = \eta \min(1, n / n_w)\, \big(s + (1 - s) \tfrac12 (1 + \cos \pi \tfrac{n-1}{N})\big)$
-    with warm-up $n_w$ and final share $s$.
+    $h_n = h \min(1, n / n_w)\, (\kappa + (1 - \kappa) \tfrac12 (1 + \cos \pi \tfrac{n-1}{N}))$ with
+    warm-up $n_w$ and final share $\kappa$.
     """
     warmup = min(1.0, step / max(1, settings.warmup_steps))
     wave = 0.5 * (1 + math.cos(math.pi * (step - 1) / max(1, settings.n_steps)))
