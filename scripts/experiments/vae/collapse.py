@@ -129,7 +129,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
                 ms=5.5,
             )
     figures.sequence_axis(left, [words[name][0] for name in names], axis="y")
-    left.invert_yaxis()
+    left.set_ylim(len(names) - 0.5, -0.5)
     left.set_xlim(left=-0.6)
     left.set_xlabel("rate (nats per digit)")
     right.set_xlabel("test bound (bits per pixel)")

@@ -147,8 +147,8 @@ def draw(results: dict) -> matplotlib.figure.Figure:
             color=figures.color("muted"),
         )
     figures.sequence_axis(left, list(words.values()), axis="y")
-    left.invert_yaxis()
-    left.margins(x=0.28)
+    left.set_ylim(len(words) - 0.5, -0.5)
+    left.set_xmargin(0.28)
     left.set_xlabel("test bound (bits per pixel)")
     for name, role, text in (("softmax", "broken", "softmax"), ("logistic", "model", "logistic")):
         curve = results[name]["curve"]
