@@ -233,6 +233,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         for row in np.flatnonzero(rows):
             label = list(SHOWN.values())[row]
             ax.text(-3, 9 * row + 4, label, ha="right", va="center", color=figures.color(role))
+    ax.set_xlim(-29, None)  # room for the labels
     return figure
 
 

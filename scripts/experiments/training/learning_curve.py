@@ -39,10 +39,10 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     seen = right.plot(steps, results["train_bits"], **figures.line_style("data"))[0]
     held = right.plot(steps, results["validation_bits"], **figures.line_style("model"))[0]
     middle = steps[len(steps) // 2]
-    figures.label_line(seen, "images trained on", x=middle, dx=0, dy=-10, ha="center", va="top")
-    figures.label_line(held, "images held out", x=middle, dx=0, dy=10, ha="center", va="bottom")
+    figures.label_line(seen, "images trained on", x=middle, dx=0, dy=-6, ha="center", va="top")
+    figures.label_line(held, "images held out", x=middle, dx=0, dy=6, ha="center", va="bottom")
     figures.panel_label(right, "bound, bits per pixel")
     for ax in (left, right):
         ax.set(xlabel="step", xlim=(0, None))
-        ax.margins(y=0.22)
+        ax.margins(y=0.3)
     return figure
