@@ -30,7 +30,7 @@ class Config:
 SIZES = {
     "full": Config(),
     "smoke": Config(
-        seeds=(0, 1), n_training_steps=3, width=16, step_counts=(1, 2), n_judge_steps=3
+        seeds=(0, 1), n_training_steps=3, width=16, step_counts=(1, 2, 4, 8), n_judge_steps=3
     ),
 }
 SCHEDULE = Cosine()
@@ -113,8 +113,8 @@ def draw(results: dict) -> Figure:
         text = f"{n} step" if n == 1 else f"{n} steps"
         top.text(-2.5, 9 * i + 3.5, text, ha="right", va="center")
     for kind, role, text, x, y in (
-        ("learned", "model", "trained network", 8, 4.2),
-        ("exact", "broken", "exact denoiser of the training set", 2.1, 1.25),
+        ("learned", "model", "trained network", 8, 8.0),
+        ("exact", "broken", "exact denoiser of the training set", 1, 1.7),
     ):
         found = [results["distance"][kind][f"steps_{n}"] for n in counts]
         style = figures.line_style(role, marker=figures.marker(role))
