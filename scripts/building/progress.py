@@ -37,6 +37,13 @@ def time_left(
     return max(sum(rest) / n_jobs, *rest)
 
 
+def in_words(seconds_left: float | None) -> str:
+    """The time left, or nothing when it is not known."""
+    if seconds_left is None:
+        return ""
+    return f"about {duration(seconds_left)} left" if seconds_left >= 0.05 else "any moment now"
+
+
 class Lines:
     """One line per event, for logs."""
 
@@ -54,7 +61,7 @@ class Lines:
     def finished(self, name: str, seconds: float, failure: str) -> None:
         self.n_done += 1
         self.n_tasks = max(self.n_tasks, self.n_done)
-        left = "" if self.left is None else f", about {duration(self.left)} left"
+        left = f", {words}" if (words := in_words(self.left)) else ""
         end = "failed" if failure else "done"
         count = f"[{self.n_done}/{self.n_tasks}]"
         print(f"{count} {name}: {end} in {duration(seconds)}{left}", flush=True)
@@ -95,8 +102,7 @@ class Live:
         self.progress.advance(self.whole)
 
     def tick(self, seconds_left: float | None) -> None:
-        note = "" if seconds_left is None else f"about {duration(seconds_left)} left"
-        self.progress.update(self.whole, note=note)
+        self.progress.update(self.whole, note=in_words(seconds_left))
 
     def end(self) -> None:
         self.progress.stop()

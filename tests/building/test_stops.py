@@ -257,14 +257,16 @@ def test_a_folder_that_may_not_be_written_is_named(built, folder):
     assert built.files() == before
 
 
-def test_nan_in_training_names_the_step_and_keeps_nothing(long):
-    nan = "        if step == 33: raise FloatingPointError(f'the loss is nan at step {step}')\n"
+@pytest.mark.parametrize("error", ["FloatingPointError", "NonFiniteLoss"])
+def test_nan_in_training_names_the_step_and_keeps_nothing(long, error):
+    nan = f"        if step == 33: raise {error}(f'the loss is nan at step {{step}}')\n"
     long.edit("scripts/experiments/walk/long.py", "        time.sleep", nan + "        time.sleep")
+    # As fromnoise.training defines it.
+    define = "class NonFiniteLoss(RuntimeError): ...\n\n\ndef run"
+    long.edit("scripts/experiments/walk/long.py", "def run", define)
     done = long.call("run")
     assert done.returncode == 1
-    assert "walk/long: FloatingPointError: the loss is nan at step 33; nothing was kept" in (
-        done.stderr
-    )
+    assert f"walk/long: {error}: the loss is nan at step 33; nothing was kept" in (done.stderr)
     assert "Traceback" not in done.stderr
     assert long.files() == {}
     assert not list((long.root / ".build/work").rglob("checkpoint.json"))
