@@ -3,7 +3,7 @@
 In the prose of a chapter, digits with a decimal point, an exponent, a percent sign or a unit are
 taken for a measurement, and must come from a manifest: `[[diffusion/snr#error.mean|.2f]]`. A
 number that is a choice or a known constant says so: `[[given|0.5]]`. Whole numbers without a unit
-are free, and so are code and maths.
+are free, and so are code and maths, except for a formula that is nothing but such a number.
 """
 
 import re
@@ -30,6 +30,8 @@ TYPED = re.compile(
     re.IGNORECASE,
 )
 
+ALONE = re.compile(r"[-+]?(?:\d[\d,]*)?\.\d+\s*(?:\\?%)?|[-+]?\d+\s*\\?%")
+
 
 def check(book: Book) -> Iterator[Fault]:
     """Typed numbers in the chapters and on the home page, and bindings to nothing."""
@@ -40,6 +42,10 @@ def check(book: Book) -> Iterator[Fault]:
         for found in TYPED.finditer(prose(text)):
             sentence = f"{found[0].strip()!r} is typed: bind it to a result, or mark it as given"
             yield book.fault(source, line_of(text, found.start()), "number-typed", sentence)
+        for formula in sources.parse(text).formulas:
+            if ALONE.fullmatch(formula.tex):
+                sentence = f"${formula.tex}$ is typed: bind it to a result, or mark it as given"
+                yield book.fault(source, formula.place.line, "number-typed", sentence)
     for source in book.markdown:
         page = sources.parse(source.read_text(encoding="utf-8"))
         for problem in page.problems:

@@ -218,6 +218,7 @@ NUMBERS = [
     Plant("ratio", "number-typed", SOURCE, "A choice was", "It is 10× worse. A choice was"),
     Plant("times", "number-typed", SOURCE, "A choice was", "It took 3 times as long. A choice was"),
     Plant("exponent", "number-typed", SOURCE, "A choice was", "It is 1e-4. A choice was"),
+    Plant("as a formula", "number-typed", SOURCE, "A choice was", "It is $0.37$. A choice was"),
     Plant("in alt text", "number-typed", SOURCE, "A straight line", "A line of slope 0.37"),
     Plant("in a caption", "number-typed", SOURCE, "The line.", "The line, of slope 0.37."),
     Plant("on the home page", "number-typed", "docs/index.md", "Read", "Of 97 % of books, read"),
