@@ -85,7 +85,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
             row = summarize(model, test, config.n_importance, torch.Generator().manual_seed(seed))
             row["rmse"] = rmse(model, test)
             if isinstance(model.likelihood, Gaussian):
-                row["sigma"] = float(model.likelihood.log_sigma.exp())
+                row["sigma"] = float(model.likelihood.log_sigma.detach().exp())
             rows.append(row)
             curves.append(trained.records)
         results[name] = over_seeds(rows)
