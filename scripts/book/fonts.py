@@ -60,6 +60,7 @@ FACES = (
         style="italic",
         axes="opsz",
         limits={"opsz": 18.0, "wght": 400.0},
+        preload=True,
     ),
     Face(
         "serif-ext",
@@ -79,7 +80,7 @@ FACES = (
     ),
     Face("sans", "Book Sans", SANS, limits={"wght": (400.0, 600.0)}, preload=True),
     Face("sans-greek", "Book Sans", SANS, subset="greek"),
-    Face("code", "Book Code", CODE, limits={"wght": (400.0, 600.0)}),
+    Face("code", "Book Code", CODE, limits={"wght": (400.0, 600.0)}, preload=True),
     Face("code-greek", "Book Code", CODE, subset="greek"),
 )
 FIGURE_FACES = {
