@@ -149,6 +149,20 @@ def test_denoising_asks_for_the_noise_over_its_scale():
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
 
+def test_a_slice_sees_the_field_along_its_direction_only():
+    x, v, across = normal(4, 2), normal(4, 2, seed=1), normal(4, 2, seed=2)
+    across = across - v * (across * v).sum(1, keepdim=True) / v.square().sum(1, keepdim=True)
+
+    def field(x):
+        return torch.sin(x)
+
+    expected = (v * x.sin()).sum(1).square() / 2 + (v.square() * x.cos()).sum(1)
+    found = sliced_score_matching(field, x, v)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    turned = sliced_score_matching(lambda x: field(x) + across, x, v)
+    torch.testing.assert_close(turned, expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("schedule", [Rectified(), Cosine(), VPLinear(), VE(0.01, 5.0)], ids=repr)
 def test_the_score_of_the_exact_denoiser_is_exact(schedule):
     x_t, t = normal(5, 2), torch.linspace(0.05, 0.95, 5, dtype=F64)
