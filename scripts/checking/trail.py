@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from checking.book import Book, Fault
-from checking.names import PACKAGE
+from checking.known import PACKAGE
 
 # The living picture of the home page has no chapter of its own.
 PAGES_WITHOUT_CHAPTER = {"home": "index.md"}
