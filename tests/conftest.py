@@ -1,4 +1,4 @@
-"""Shapes in annotations are checked while the tests run, and nothing a test does leaks into another."""
+"""Shapes in annotations are checked while the tests run; no test leaks into another."""
 
 import os
 
@@ -10,8 +10,8 @@ from jaxtyping import install_import_hook
 # Must come before the first import of the package.
 install_import_hook("fromnoise", "beartype.beartype")
 
-import pytest
-import torch
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
 

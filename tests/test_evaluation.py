@@ -8,11 +8,9 @@ import torch
 
 from fromnoise.datasets import digits, snap_to_levels
 from fromnoise.evaluation import (
-    bootstrap_interval,
     c2st,
     frechet_distance,
     frechet_gaussians,
-    mean_interval,
     nearest_neighbor_ratio,
     real_against_real,
     train_classifier,
@@ -26,72 +24,6 @@ def normal(n, d, seed=0, dtype=torch.float64):
 def covariance(d, seed):
     root = normal(d, d, seed)
     return root @ root.T / d + 0.1 * torch.eye(d, dtype=torch.float64)
-
-
-class TestMeanInterval:
-    def test_three_values_have_a_closed_form(self):
-        """With two degrees of freedom the quantile p of t is (2p - 1) / sqrt(2p (1 - p))."""
-        found = mean_interval([1.0, 2.0, 3.0])
-        half = 0.95 / math.sqrt(2 * 0.975 * 0.025) / math.sqrt(3)
-        assert found == pytest.approx({"mean": 2.0, "low": 2 - half, "high": 2 + half}, rel=1e-12)
-
-    def test_it_covers_as_often_as_it_says(self):
-        """2000 triples: 95 % of intervals hold the true mean; the normal quantile covers 81 %."""
-        triples = normal(2000, 3).tolist()
-        found = [mean_interval(triple) for triple in triples]
-        hits = sum(interval["low"] <= 0 <= interval["high"] for interval in found)
-        # Six standard deviations of a binomial share.
-        assert abs(hits / 2000 - 0.95) < 6 * math.sqrt(0.95 * 0.05 / 2000)
-        wrong = sum(
-            abs(np.mean(triple)) <= 1.96 * np.std(triple, ddof=1) / math.sqrt(3)
-            for triple in triples
-        )
-        assert abs(wrong / 2000 - 0.95) > 6 * math.sqrt(0.95 * 0.05 / 2000)
-
-    @pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan]])
-    def test_it_refuses_what_has_no_spread(self, values):
-        with pytest.raises(ValueError, match="values"):
-            mean_interval(values)
-
-    def test_it_refuses_a_level_of_one(self):
-        with pytest.raises(ValueError, match="level"):
-            mean_interval([1.0, 2.0], level=1.0)
-
-
-class TestBootstrapInterval:
-    def test_the_mean_has_its_known_standard_error(self):
-        x = normal(400, 1)
-        found = bootstrap_interval(lambda rows: float(rows.mean()), x, n_resamples=1000)
-        half = (found["high"] - found["low"]) / 2
-        # A standard deviation from 1000 resamples has a relative error of 1 / sqrt(2000).
-        assert half == pytest.approx(1.96 * float(x.std()) / 20, rel=6 / math.sqrt(2000))
-        assert found["mean"] == float(x.mean())
-
-    def test_a_biased_statistic_keeps_its_place(self):
-        """Percentiles of resamples would lie above the Frechet distance itself."""
-        a, b = normal(200, 8, 0), normal(200, 8, 1)
-        found = bootstrap_interval(frechet_distance, a, b, n_resamples=50)
-        assert found["low"] < frechet_distance(a, b) < found["high"]
-        generator = torch.Generator().manual_seed(0)
-        resampled = [
-            frechet_distance(
-                *(part[torch.randint(200, (200,), generator=generator)] for part in (a, b))
-            )
-            for _ in range(50)
-        ]
-        assert np.quantile(resampled, 0.025) > found["mean"]
-
-    def test_equal_seeds_give_equal_intervals(self):
-        x = normal(30, 2)
-        one, two, other = (
-            bootstrap_interval(lambda r: float(r.std()), x, n_resamples=20, seed=s)
-            for s in (0, 0, 1)
-        )
-        assert one == two != other
-
-    def test_it_refuses_an_empty_set(self):
-        with pytest.raises(ValueError, match="rows"):
-            bootstrap_interval(lambda r: 0.0, torch.zeros(0, 2))
 
 
 class TestFrechet:

@@ -1,6 +1,6 @@
 """Every address that a built file holds, and whether the browser loads it or the reader follows it.
 
-Scripts are read without their comments: what stands in a licence notice is loaded by nobody.
+Scripts are read without their comments: what stands in a license notice is loaded by nobody.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Real images to learn from, in three fixed splits, on one scale.
 
 Every set is a `Splits` of train, validation and test. Images are float32 in [-1, 1], shaped
-(n, 1, height, width); the grey levels that occur are equally spaced over that range. The default
+(n, 1, height, width); the gray levels that occur are equally spaced over that range. The default
 set, `digits`, ships with scikit-learn and needs no network. `mnist` and `fashion_mnist` are fetched
 on first use. Two-dimensional sets with an exact density are mixtures in `fromnoise.gaussians`.
 """
@@ -23,7 +23,7 @@ DATA_HASHES = {
     "mnist": "1380708c276834e082dc47a936e95f5bca5ac9f0fdbab891b17ac77badd8b079",
     "fashion_mnist": "ba2e37a64f59ed31e1b1407ccf40ff95278a2d525d06ea8c38f7184d9b82b731",
 }
-"""SHA-256 of each set. Of `digits`: over the grey levels, labels and split of all images, checked
+"""SHA-256 of each set. Of `digits`: over the gray levels, labels and split of all images, checked
 whenever the set is loaded. Of the others: over the hashes of their four files, in order."""
 
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -85,7 +85,7 @@ class Split(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """Train to fit, validation to choose, test to judge once; `n_levels` grey levels."""
+    """Train to fit, validation to choose, test to judge once; `n_levels` gray levels."""
 
     train: Split
     validation: Split
@@ -94,7 +94,7 @@ class Splits(NamedTuple):
 
 
 def digits() -> Splits:
-    r"""The 1797 handwritten digits of scikit-learn: 8 x 8 pixels, grey levels 0 to 16.
+    r"""The 1797 handwritten digits of scikit-learn: 8 x 8 pixels, gray levels 0 to 16.
 
     Level $g$ becomes the pixel $g/8 - 1$. The split is 1000 train, 300 validation, 497 test, drawn
     once with every class in proportion. Validation is for choices and for training the classifier
@@ -127,7 +127,7 @@ def digits() -> Splits:
 
 
 def mnist(cache_dir: str | os.PathLike[str] | None = None, base_url: str = MNIST_URL) -> Splits:
-    """MNIST: 28 x 28 digits in 256 grey levels; 50,000 train, 10,000 validation, 10,000 test.
+    """MNIST: 28 x 28 digits in 256 gray levels; 50,000 train, 10,000 validation, 10,000 test.
 
     The four files (11 MB) are fetched on first use and checked by SHA-256 on every use.
 
@@ -148,7 +148,7 @@ def mnist(cache_dir: str | os.PathLike[str] | None = None, base_url: str = MNIST
 def fashion_mnist(
     cache_dir: str | os.PathLike[str] | None = None, base_url: str = FASHION_MNIST_URL
 ) -> Splits:
-    """Fashion-MNIST: 28 x 28 clothes in 256 grey levels; 50,000 train, 10,000 + 10,000 held out.
+    """Fashion-MNIST: 28 x 28 clothes in 256 gray levels; 50,000 train, 10,000 + 10,000 held out.
 
     The four files (31 MB) are fetched on first use and checked by SHA-256 on every use.
 
@@ -181,7 +181,7 @@ def content_hash(name: str) -> str:
 
 
 def to_levels(images: Float[Tensor, "*shape"], n_levels: int = 17) -> Int[Tensor, "*shape"]:
-    r"""Nearest grey level, $\operatorname{round}\big((x+1)(n-1)/2\big)$ clipped to $0..n-1$.
+    r"""Nearest gray level, $\operatorname{round}\big((x+1)(n-1)/2\big)$ clipped to $0..n-1$.
 
     Args:
         images: Pixels, meant to lie in [-1, 1].
@@ -199,10 +199,10 @@ def to_levels(images: Float[Tensor, "*shape"], n_levels: int = 17) -> Int[Tensor
 def from_levels(
     levels: Int[Tensor, "*shape"], n_levels: int = 17, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "*shape"]:
-    r"""Pixel of a grey level, $x = 2g/(n-1) - 1$.
+    r"""Pixel of a gray level, $x = 2g/(n-1) - 1$.
 
     Args:
-        levels: Grey levels $g$, integers in $0..n-1$.
+        levels: Gray levels $g$, integers in $0..n-1$.
         n_levels: Number of levels $n$, at least 2.
         dtype: Type of the pixels.
 
@@ -217,7 +217,7 @@ def from_levels(
 
 
 def snap_to_levels(images: Float[Tensor, "*shape"], n_levels: int = 17) -> Float[Tensor, "*shape"]:
-    """Move every pixel to the nearest of the grey levels that real images have.
+    """Move every pixel to the nearest of the gray levels that real images have.
 
     A sample that is off the levels can be told from a real image by that alone, so samples are
     snapped before they are judged.

@@ -44,8 +44,8 @@ def kl_full(
 ) -> Float[Tensor, "*batch"]:
     r"""KL divergence between Gaussians with full covariances $C = LL^\top$, in nats.
 
-    $\tfrac12\big(\lVert M\rVert_F^2 + \lVert m\rVert^2 - d\big) - \log\lvert\det M\rvert$ with
-    $M = L_p^{-1}L_q$ and $m = L_p^{-1}(\mu_q-\mu_p)$.
+    $\tfrac12\big(\lVert M\rVert_F^2 + \lVert h\rVert^2 - d\big) - \log\det M$ with
+    $M = L_p^{-1}L_q$ and $h = L_p^{-1}(\mu_q-\mu_p)$.
 
     Args:
         mean_q: $\mu_q$.

@@ -164,14 +164,14 @@ def vae_loss(beta: float = 1.0, noise: float = 1.0, floor: float = 0.0) -> Loss:
 
 # --8<-- [start:free_bits]
 def free_bits(rate: Float[Tensor, "batch latents"], floor: float) -> Float[Tensor, ""]:
-    r"""Rate that costs nothing below a floor: $\sum_j \max(\lambda, \text{mean}_n R_{nj})$, nats.
+    r"""Rate that costs nothing below a floor: $\sum_j \max(R_{\min}, \text{mean}_n R_{nj})$, nats.
 
     A unit that says less than the floor feels no pull towards the prior. The value is for training;
     report the true rate.
 
     Args:
         rate: KL divergence of each unit for each image of the batch.
-        floor: $\lambda$, nats per unit, at least 0.
+        floor: $R_{\min}$, nats per unit, at least 0.
 
     Raises:
         ValueError: `floor` is negative.

@@ -17,8 +17,8 @@ from fromnoise.elbo import (
     linear_posterior,
     reparameterize,
 )
-from fromnoise.evaluation import mean_interval
 from fromnoise.gaussians import Gaussian, LinearGaussian
+from fromnoise.intervals import mean_interval
 
 
 @dataclass(frozen=True)

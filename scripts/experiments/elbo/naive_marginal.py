@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from fromnoise import figures
 from fromnoise.datasets import digits
 from fromnoise.elbo import fit_linear_gaussian, linear_posterior, standard_normal
-from fromnoise.evaluation import mean_interval
 from fromnoise.information import gaussian_kl_divergence
+from fromnoise.intervals import mean_interval
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from fromnoise import figures
 from fromnoise.datasets import digits, to_levels
-from fromnoise.evaluation import mean_interval
 from fromnoise.generative_models import dequantize, fit_class_gaussians, fit_gaussian
 from fromnoise.information import bits_per_dim
+from fromnoise.intervals import mean_interval
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from fromnoise import figures
 from fromnoise.datasets import digits, snap_to_levels, to_levels
-from fromnoise.evaluation import c2st, mean_interval
+from fromnoise.evaluation import c2st
 from fromnoise.gaussians import GaussianMixture
+from fromnoise.intervals import mean_interval
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from experiments.generative_models._judge import Judge
 from fromnoise import figures
 from fromnoise.datasets import digits, snap_to_levels, to_levels
-from fromnoise.evaluation import c2st, mean_interval
+from fromnoise.evaluation import c2st
 from fromnoise.gaussians import Gaussian
 from fromnoise.generative_models import Diluted, Memorizer, dequantize, fit_class_gaussians
 from fromnoise.information import bits_per_dim
+from fromnoise.intervals import mean_interval
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from experiments.generative_models._judge import Judge
 from fromnoise import figures
 from fromnoise.datasets import digits, to_levels
-from fromnoise.evaluation import mean_interval, nearest_neighbor_ratio
+from fromnoise.evaluation import nearest_neighbor_ratio
 from fromnoise.generative_models import Memorizer
+from fromnoise.intervals import mean_interval
 from fromnoise.networks import MLP
 from fromnoise.samplers import sample, uniform_times
 from fromnoise.schedules import Cosine

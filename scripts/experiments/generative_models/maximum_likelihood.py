@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fromnoise import figures
-from fromnoise.evaluation import mean_interval
 from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.intervals import mean_interval
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fromnoise import figures
 from fromnoise.datasets import digits, to_levels
-from fromnoise.evaluation import mean_interval
+from fromnoise.intervals import mean_interval
 from fromnoise.networks import MLP
 from fromnoise.training import Batch, TrainingSettings, train
 

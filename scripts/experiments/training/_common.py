@@ -13,12 +13,12 @@ from fromnoise.evaluation import (
     Classifier,
     c2st,
     frechet_distance,
-    mean_interval,
     nearest_neighbor_ratio,
     real_against_real,
     train_classifier,
 )
 from fromnoise.information import bits_per_dim
+from fromnoise.intervals import mean_interval
 from fromnoise.samplers import Denoiser, Step, ddim_step, sample
 from fromnoise.schedules import Rectified, Schedule
 from fromnoise.targets import PredictVelocity, Target

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from fromnoise.datasets import Split
-from fromnoise.evaluation import mean_interval
+from fromnoise.intervals import mean_interval
 from fromnoise.training import Loss, Measure, TrainedModel, TrainingSettings, train
 
 
