@@ -251,21 +251,32 @@ def test_the_bound_of_ppca_in_closed_form() -> Sides:
     )
 
 
-def two_models() -> tuple[LinearGaussian, LinearGaussian]:
-    return model(0), LinearGaussian(model(2).loadings, model(0).mean, model(0).noise_std * 1.3)
-
-
 @proves("elbo-em")
 def test_what_em_gains() -> Sides:
-    """Left: two likelihoods. Right: two bounds under the old posterior, and one divergence."""
-    old, new = two_models()
-    q = linear_posterior(old, X)
-    rise = linear_elbo(new, X, q) - linear_elbo(old, X, q)
-    gap = gaussian_kl_divergence(q, linear_posterior(new, X))
+    """Left: two likelihoods, summed over data. Right: bounds under the old posterior, divergences.
+
+    Once for a round of EM, where the bound must not fall, and once for two models with no relation.
+    """
+    x = normal(30, 4, seed=6)
+    old = LinearGaussian(model().loadings, x.mean(0), model().noise_std)
+    other = LinearGaussian(model(2).loadings, model(0).mean, model(0).noise_std * 1.3)
+    q = linear_posterior(old, x)
+    gained, rises, gaps = [], [], []
+    for new in (em_step(old, x), other):
+        gained.append((new.log_prob(x) - old.log_prob(x)).sum())
+        rises.append((linear_elbo(new, x, q) - linear_elbo(old, x, q)).sum())
+        gaps.append(gaussian_kl_divergence(q, linear_posterior(new, x)).sum())
+    rise, gap = torch.stack(rises), torch.stack(gaps)
+    fall = (-rise[:1]).clamp(min=0)
+    lost = (rise[:1]).clamp(min=0)
     return Sides(
-        (new.log_prob(X) - old.log_prob(X))[None],
-        (rise + gap)[None],
-        {"gap lost": rise[None], "gap paid": (rise - gap)[None]},
+        torch.cat([torch.stack(gained), torch.zeros(1, dtype=FLOAT)]),
+        torch.cat([rise + gap, fall]),
+        {
+            "gap lost": torch.cat([rise, fall]),
+            "gap paid": torch.cat([rise - gap, fall]),
+            "the bound falls": torch.cat([rise + gap, lost]),
+        },
     )
 
 
@@ -297,6 +308,11 @@ def test_the_m_step_is_a_regression_on_the_latent() -> Sides:
         {
             "regression on the means alone": flat(plain, plain_variance),
             "noise of the means alone": flat(loadings, plain_variance),
+            "cross term twice": flat(
+                loadings,
+                2 * variance - (x - x.mean(0)).square().mean(),
+            ),
+            "per image, not per pixel": flat(loadings, 4 * variance),
         },
     )
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.gaussians import Gaussian, GaussianMixture
-from fromnoise.generative_models import Bigram, Diluted, Memorizer, fit_class_gaussians
+from fromnoise.generative_models import Diluted, Memorizer, fit_class_gaussians
 from fromnoise.information import gaussian_entropy, gaussian_kl_divergence
 from fromnoise.schedules import Cosine
 from proof import Sides, proves
@@ -64,43 +64,49 @@ def test_the_likelihood_and_the_divergence_have_one_gradient() -> Sides:
     weight = torch.exp(-0.5 * ((x - m) / s) ** 2) / (s * math.sqrt(2 * math.pi)) * (x[1] - x[0])
     offset = (x - center.detach()) / log_std.detach().exp()
     score = torch.stack([offset / log_std.detach().exp(), offset.square() - 1])
+    p = torch.exp(-0.5 * offset.square())
+    p = p / p.sum()
     return Sides(
         left,
         -(weight * score).sum(-1),
         {
             "sign": (weight * score).sum(-1),
-            "mean under the model": -(torch.ones_like(weight) / len(x) * score).sum(-1),
+            "mean under the model": -(p * score).sum(-1),
         },
     )
 
 
 @proves("gm-chain")
 def test_a_joint_is_a_product_of_next_steps() -> Sides:
-    """Left: a text's probability by the library. Right: from the table of all texts of length 4.
+    """Left: probabilities of all texts of length 4, summed over a hidden topic.
 
-    The conditionals of the table are ratios of its own sums, one character at a time.
+    Right: next-character probabilities, from beliefs about the topic updated after each character.
+    The next character depends on all before it, so looking back by one is not enough.
     """
-    model = Bigram("abcaabbacabca")
-    texts = list(itertools.product(range(3), repeat=4))
-    strings = ["".join("abc"[i] for i in text) for text in texts]
-    log_p = torch.stack([model.log_prob(string) for string in strings])
-    table = log_p.exp().reshape(3, 3, 3, 3)
+    topic = normal(3, seed=0).softmax(0)
+    given_topic = normal(3, 3, seed=1).softmax(1)  # each topic's probabilities of a, b, c
+    texts = torch.tensor(list(itertools.product(range(3), repeat=4)))
+    left = (topic.log() + given_topic.log().T[texts].sum(1)).logsumexp(-1)
 
-    def prefix(text: tuple[int, ...], n: int) -> Tensor:
-        return table[text[:n]].sum()
+    def next_steps(memory: int) -> Tensor:
+        """Log probability of each step given the last `memory` characters."""
+        steps = []
+        for i in range(4):
+            beliefs = topic.expand(len(texts), 3)
+            for seen in texts[:, max(0, i - memory) : i].T:
+                beliefs = beliefs * given_topic.T[seen]
+            beliefs = beliefs / beliefs.sum(-1, keepdim=True)
+            steps.append((beliefs * given_topic.T[texts[:, i]]).sum(-1).log())
+        return torch.stack(steps)
 
-    def single(text: tuple[int, ...], i: int) -> Tensor:
-        return table.movedim(i, 0)[text[i]].sum()
-
-    right, shifted, apart = [], [], []
-    for text in texts:
-        right.append(sum(torch.log(prefix(text, n + 1) / prefix(text, n)) for n in range(4)))
-        shifted.append(sum(torch.log(prefix(text, n + 1) / prefix(text, n)) for n in range(1, 4)))
-        apart.append(sum(torch.log(single(text, i)) for i in range(4)))
     return Sides(
-        log_p,
-        torch.stack(right),
-        {"first factor forgotten": torch.stack(shifted), "as if independent": torch.stack(apart)},
+        left,
+        next_steps(memory=3).sum(0),
+        {
+            "first factor forgotten": next_steps(memory=3)[1:].sum(0),
+            "only the last character kept": next_steps(memory=1).sum(0),
+            "as if independent": next_steps(memory=0).sum(0),
+        },
     )
 
 
@@ -181,7 +187,7 @@ def test_pure_noise_says_nothing() -> Sides:
 
 @proves("gm-variance")
 def test_variance_splits_between_and_within_classes() -> Sides:
-    """Left: closed variance of a mixture. Right: within plus between, from its parts."""
+    """Left: variance of a mixture by quadrature. Right: within plus between, from its parts."""
     weights = normal(3, seed=0).softmax(0)
     means, stds = normal(3, 1, seed=1), normal(3, seed=2).exp()
     x = torch.linspace(-40, 40, 40001, dtype=FLOAT)
@@ -194,7 +200,11 @@ def test_variance_splits_between_and_within_classes() -> Sides:
     return Sides(
         left[None],
         (within + between)[None],
-        {"within alone": within[None], "between alone": between[None]},
+        {
+            "within alone": within[None],
+            "between alone": between[None],
+            "classes not weighted": (stds.square().mean() + means.var(correction=0))[None],
+        },
     )
 
 
@@ -225,16 +235,23 @@ def test_the_denoiser_of_a_training_set() -> Sides:
 
 @proves("gm-diluted")
 def test_dilution_costs_at_most_the_log_of_the_share() -> Sides:
-    """Left: the library's log density. Right: the good one, less log 100, plus what noise adds."""
+    """Left: the library's log density, and how far it falls below the bound: nowhere.
+
+    Right: the good one, less log 100, plus what noise adds.
+    """
     good, noise = gaussian(3, 0), Gaussian(torch.zeros(3).double(), 4 * torch.eye(3).double())
     x = torch.cat([good.sample(10, rng(0)), 6 * normal(5, 3, seed=1)])
     left = Diluted(good, noise, 0.01).log_prob(x)
     ratio = (noise.log_prob(x) - good.log_prob(x)).exp()
+    bound = good.log_prob(x) - math.log(100)
+    fall, none = (bound - left).clamp(min=0), torch.zeros_like(left)
     return Sides(
-        left,
-        good.log_prob(x) - math.log(100) + torch.log1p(99 * ratio),
+        torch.cat([left, fall]),
+        torch.cat([bound + torch.log1p(99 * ratio), none]),
         {
-            "no noise": good.log_prob(x) - math.log(100),
-            "no cost": good.log_prob(x) + torch.log1p(99 * ratio),
+            "no noise": torch.cat([bound, none]),
+            "no cost": torch.cat([good.log_prob(x) + torch.log1p(99 * ratio), none]),
+            "99 forgotten": torch.cat([bound + torch.log1p(ratio), none]),
+            "a bound from above": torch.cat([left, (left - bound).clamp(min=0)]),
         },
     )
