@@ -56,8 +56,8 @@ class MarkovianVAE(nn.Module):
             n_dims: Pixels of an image.
             width: Hidden units of each layer.
             dropout: Share of hidden units silenced in training.
-            kept: If given, the upper encoder is fixed: $z_2 = a z_1 + \sqrt{1-a^2}\,\epsilon$ with
-                $a$ = `kept`.
+            kept: If given, the upper encoder is fixed:
+                $z_2 = \alpha z_1 + \sqrt{1-\alpha^2}\,\epsilon$ with $\alpha$ = `kept`.
             seed: Seed of the first weights.
 
         Raises:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from scipy import optimize
+from scipy import integrate, optimize
 
 from fromnoise.decoders import DiscretizedLogistic, Gaussian
 from fromnoise.gaussian_kl import kl_diagonal, kl_full
@@ -40,20 +40,29 @@ def line(extent=14.0, n=200_001):
 
 @proves("vae-bound")
 def test_evidence_is_the_bound_plus_the_distance_to_the_true_posterior() -> Sides:
-    """A bent one-dimensional model, every term an integral on a fine grid."""
+    """A bent one-dimensional model: adaptive quadrature of the evidence, a grid for the parts."""
     z, dz = line()
     x, mean, var, noise = 0.8, torch.tensor(0.4, dtype=F64), torch.tensor(0.3, dtype=F64), 0.5
     log_pz = log_normal(z, 0.0, torch.ones((), dtype=F64))
-    log_px_z = log_normal(torch.tensor(x, dtype=F64), torch.sin(2 * z), torch.tensor(noise**2))
-    log_px = ((log_px_z + log_pz).exp().sum() * dz).log()
+    log_px_z = log_normal(
+        torch.tensor(x, dtype=F64), torch.sin(2 * z), torch.tensor(noise**2, dtype=F64)
+    )
+
+    def joint(z):
+        exponent = ((x - math.sin(2 * z)) / noise) ** 2 + z**2
+        return math.exp(-0.5 * exponent) / (2 * math.pi * noise)
+
+    evidence, _ = integrate.quad(joint, -12, 12, epsabs=1e-14, epsrel=1e-13, limit=500)
     q = log_normal(z, mean, var)
     distortion = -(q.exp() * log_px_z).sum() * dz
     rate = kl_diagonal(mean[None], var.log()[None]).sum()
-    log_posterior = log_px_z + log_pz - log_px
+    # The posterior is made to integrate to one on the grid; it does not see the left side.
+    log_joint = log_px_z + log_pz
+    log_posterior = log_joint - log_joint.logsumexp(0) - math.log(dz)
     gap = (q.exp() * (q - log_posterior)).sum() * dz
     reverse = (log_posterior.exp() * (log_posterior - q)).sum() * dz
     return Sides(
-        left=log_px,
+        left=torch.tensor(evidence, dtype=F64).log(),
         right=-distortion - rate + gap,
         wrong={
             "the gap forgotten": -distortion - rate,
@@ -134,7 +143,8 @@ def test_the_variances_for_a_square_are_these() -> Sides:
         wrong={
             "the square of the mean not taken off": torch.stack([4 * s**2, score + 4 * m**2]),
             "deviation in place of variance": torch.stack([4 * s, score]),
-            "third moment counted": torch.stack([4 * s**2, score - 2 * m**2]),
+            "fourth moment taken for one": torch.stack([4 * s**2, score - 12 * m**2]),
+            "sixth moment taken for nine": torch.stack([4 * s**2, score - 6 * s**2]),
         },
     )
 
@@ -165,12 +175,14 @@ def test_the_mean_square_about_another_point() -> Sides:
     eps, weight = hermite(10)
     mean_q, mean_p, sigma_q = randn(6), randn(6, seed=1), 0.2 + rand(6, seed=2)
     z = mean_q[:, None] + sigma_q[:, None] * eps
+    shift = mean_q - mean_p
     return Sides(
         left=(weight * (z - mean_p[:, None]) ** 2).sum(-1),
-        right=sigma_q**2 + (mean_q - mean_p) ** 2,
+        right=sigma_q**2 + shift**2,
         wrong={
             "the shift forgotten": sigma_q**2,
-            "the cross term kept": sigma_q**2 + (mean_q - mean_p) ** 2 + 2 * sigma_q * mean_q,
+            "the cross term kept": sigma_q**2 + shift**2 + 2 * mean_q * shift,
+            "deviation in place of variance": sigma_q + shift**2,
         },
     )
 
@@ -202,7 +214,7 @@ def test_the_divergence_of_two_gaussians_on_the_line() -> Sides:
 
 @proves("vae-kl")
 def test_the_rate_of_a_diagonal_posterior() -> Sides:
-    """Against the integral over a plane, code by code, at random parameters."""
+    """The integral over a plane and the library's function, both against the displayed sum."""
     side = torch.linspace(-11, 11, 1101, dtype=F64)
     z = torch.stack(torch.meshgrid(side, side, indexing="ij"), -1)
     cell = (side[1] - side[0]) ** 2
@@ -212,13 +224,19 @@ def test_the_rate_of_a_diagonal_posterior() -> Sides:
         log_q = log_normal(z, m, v.exp()).sum(-1)
         log_p = log_normal(z, torch.zeros(2, dtype=F64), torch.ones(2, dtype=F64)).sum(-1)
         integrals.append((log_q.exp() * (log_q - log_p)).sum() * cell)
+
+    def twice(mean, var, one=1.0, log_sign=1.0):
+        entries = 0.5 * (mean**2 + var - one - log_sign * torch.log(var))
+        return entries.sum(-1).repeat(2)
+
     return Sides(
-        left=torch.stack(integrals),
-        right=kl_diagonal(mean, log_var).sum(-1),
+        left=torch.cat([torch.stack(integrals), kl_diagonal(mean, log_var).sum(-1)]),
+        right=twice(mean, log_var.exp()),
         wrong={
-            "deviation in place of variance": kl_diagonal(mean, log_var / 2).sum(-1),
-            "mean over the code": kl_diagonal(mean, log_var).mean(-1),
-            "sign of the logarithm": (kl_diagonal(mean, log_var) + log_var).sum(-1),
+            "deviation in place of variance": twice(mean, torch.exp(log_var / 2)),
+            "mean over the code": twice(mean, log_var.exp()) / 2,
+            "sign of the logarithm": twice(mean, log_var.exp(), log_sign=-1.0),
+            "one for the whole code": twice(mean, log_var.exp(), one=0.5),
         },
     )
 
@@ -280,7 +298,7 @@ def test_the_mean_of_a_quadratic_form() -> Sides:
 def test_the_divergence_of_two_full_gaussians() -> Sides:
     """The mean of log q - log p at the nodes, against traces and determinants."""
     eps, weight = cube(3)
-    left, right, half_trace, turned = [], [], [], []
+    left, right, one, turned = [], [], [], []
     for seed in range(5):
         mean_q, mean_p = randn(3, seed=seed), randn(3, seed=10 + seed)
         l_q, l_p = factors(1, 3, 20 + seed)[0], factors(1, 3, 30 + seed)[0]
@@ -293,13 +311,13 @@ def test_the_divergence_of_two_full_gaussians() -> Sides:
         squared = m @ torch.linalg.inv(c_p) @ m
         logs = torch.logdet(c_p) - torch.logdet(c_q)
         right.append(0.5 * (trace + squared - 3 + logs))
-        half_trace.append(0.5 * (trace + squared - 1 + logs))
+        one.append(0.5 * (trace + squared - 1 + logs))
         turned.append(0.5 * (trace + squared - 3 - logs))
     return Sides(
         left=torch.stack(left),
         right=torch.stack(right),
         wrong={
-            "one in place of the dimension": torch.stack(half_trace),
+            "one in place of the dimension": torch.stack(one),
             "sign of the log determinants": torch.stack(turned),
         },
     )
@@ -307,7 +325,7 @@ def test_the_divergence_of_two_full_gaussians() -> Sides:
 
 @proves("kl-cholesky")
 def test_triangles_give_the_same_divergence() -> Sides:
-    """Inverses and determinants against the library's triangular solves."""
+    """Inverses and determinants, and the library's function, against sums over triangles."""
     mean_q, mean_p = randn(5, 4), randn(5, 4, seed=1)
     l_q, l_p = factors(5, 4, 2), factors(5, 4, 3)
     c_q, c_p, m = l_q @ l_q.mT, l_p @ l_p.mT, (mean_q - mean_p)[..., None]
@@ -315,17 +333,18 @@ def test_triangles_give_the_same_divergence() -> Sides:
     trace = torch.diagonal(inverse @ c_q, dim1=-2, dim2=-1).sum(-1)
     squared = (m.mT @ inverse @ m)[:, 0, 0]
     left = 0.5 * (trace + squared - 4 + torch.logdet(c_p) - torch.logdet(c_q))
-    ratio = torch.linalg.solve_triangular(l_p, l_q, upper=False)
-    shift = torch.linalg.solve_triangular(l_p, m, upper=False)
+    ratio, shift = torch.linalg.inv(l_p) @ l_q, torch.linalg.inv(l_p) @ m
     squares = ratio.square().sum((-2, -1)) + shift.square().sum((-2, -1)) - 4
     logs = ratio.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    exchanged = torch.linalg.inv(l_q) @ l_p
+    exchanged_squares = squares - ratio.square().sum((-2, -1)) + exchanged.square().sum((-2, -1))
     return Sides(
-        left=left,
-        right=kl_full(mean_q, l_q, mean_p, l_p),
+        left=torch.cat([left, kl_full(mean_q, l_q, mean_p, l_p)]),
+        right=(0.5 * squares - logs).repeat(2),
         wrong={
-            "half of the logarithms": 0.5 * (squares - logs),
-            "factors exchanged": kl_full(mean_q, l_p, mean_p, l_q),
-            "the whole square": squares - logs,
+            "half of the logarithms": (0.5 * (squares - logs)).repeat(2),
+            "factors exchanged": (0.5 * exchanged_squares + logs).repeat(2),
+            "the whole square": (squares - logs).repeat(2),
         },
     )
 
@@ -418,20 +437,24 @@ def test_the_best_sigma_is_the_root_mean_square_error() -> Sides:
 
 @proves("stable-bin")
 def test_a_bin_without_a_difference_of_near_equals() -> Sides:
-    """The plain difference, where it keeps its digits, against the library's product."""
+    """The plain difference, where it keeps its digits, and the library, against the product."""
     parameters = torch.cat([randn(40, 1, 1) / 2, randn(40, 1, 1, seed=1) / 2 - 1], -1)
     x = torch.randint(1, 16, (40, 1), generator=torch.Generator().manual_seed(2)).double() / 8 - 1
     mean, scale = parameters[..., 0], parameters[..., 1].exp()
     a, b = (x + 1 / 16 - mean) / scale, (x - 1 / 16 - mean) / scale
+    upper, lower = torch.sigmoid(a), torch.sigmoid(-b)
+    difference = (torch.sigmoid(a) - torch.sigmoid(b))[:, 0]
+
+    def twice(product):
+        return product[:, 0].repeat(2)
+
     return Sides(
-        left=(torch.sigmoid(a) - torch.sigmoid(b))[:, 0],
-        right=DiscretizedLogistic().log_prob(parameters, x).exp(),
+        left=torch.cat([difference, DiscretizedLogistic().log_prob(parameters, x).exp()]),
+        right=twice(upper * lower * (1 - torch.exp(b - a))),
         wrong={
-            "exponent turned round": (
-                torch.sigmoid(a) * torch.sigmoid(-b) * (torch.exp(a - b) - 1)
-            )[:, 0],
-            "last factor forgotten": (torch.sigmoid(a) * torch.sigmoid(-b))[:, 0],
-            "sign of b": (torch.sigmoid(a) * torch.sigmoid(b) * (1 - torch.exp(b - a)))[:, 0],
+            "exponent turned round": twice(upper * lower * (torch.exp(a - b) - 1)),
+            "last factor forgotten": twice(upper * lower),
+            "sign of b": twice(upper * torch.sigmoid(b) * (1 - torch.exp(b - a))),
         },
     )
 
