@@ -1,0 +1,90 @@
+"""A causal network never looks ahead; the other sees both sides; their weights are the same."""
+
+import pytest
+import torch
+
+from fromnoise.networks import n_parameters
+from fromnoise.transformer import Transformer
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def random_transformer(causal=True, seed=1, scale=0.6, n_blocks=2):
+    """Every weight drawn at random: an untrained last layer is zero and would hide all faults."""
+    network = Transformer(3, 6, 16, n_blocks=n_blocks, n_heads=2, causal=causal).double()
+    generator = rng(seed)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.copy_(scale * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+    return network
+
+
+def sensitivity(network, length=6):
+    """Row i, column j: how much the scores at place i change with the token at place j."""
+    tokens = torch.randint(network.n_characters + 1, (8, length), generator=rng(2))
+    before = network(tokens)
+    table = torch.zeros(length, length)
+    for j in range(length):
+        changed = tokens.clone()
+        changed[:, j] = (changed[:, j] + 1) % (network.n_characters + 1)
+        table[:, j] = (network(changed) - before).abs().amax((0, 2))
+    return table
+
+
+def test_no_later_token_changes_an_earlier_output():
+    """Exactly zero above the diagonal, and every earlier token does matter."""
+    table = sensitivity(random_transformer())
+    assert bool((table.triu(1) == 0).all())
+    assert bool((table[torch.ones(6, 6).tril().bool()] > 1e-6).all())
+    # Without the mask every token changes every output: this table would catch it.
+    assert bool((sensitivity(random_transformer(causal=False)) > 1e-6).all())
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_examples_do_not_talk_to_each_other(causal):
+    network = random_transformer(causal=causal)
+    tokens = torch.randint(4, (3, 6), generator=rng())
+    alone = torch.cat([network(tokens[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(network(tokens), alone, rtol=0, atol=1e-12)
+
+
+def test_attention_is_the_weighted_mean_of_the_values():
+    """One head of one block, written out with loops; the mask taken off would be noticed."""
+    block = random_transformer(n_blocks=1).blocks[0]
+    h = torch.randn(1, 5, 16, generator=rng(), dtype=torch.float64)
+    q, k, v = block.to_qkv(block.norm_attention(h))[0].split(16, dim=1)
+    found = torch.zeros(5, 16, dtype=torch.float64)
+    for head in (slice(0, 8), slice(8, 16)):
+        for i in range(5):
+            weights = torch.stack([q[i, head] @ k[j, head] / 8**0.5 for j in range(i + 1)]).exp()
+            found[i, head] = weights @ v[: i + 1, head] / weights.sum()
+    added = h + block.to_out(found)[None]
+    expected = added + block.mlp(block.norm_mlp(added))
+    torch.testing.assert_close(block(h), expected, rtol=1e-10, atol=1e-10)
+    block.causal = False
+    assert not torch.allclose(block(h), expected, rtol=1e-3)
+
+
+def test_both_uses_have_the_same_weights():
+    one, other = Transformer(5, 8, causal=True, seed=3), Transformer(5, 8, causal=False, seed=3)
+    assert n_parameters(one) == n_parameters(other)
+    for p, q in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(p, q)
+    another = Transformer(5, 8, seed=4)
+    assert not torch.equal(one.token.weight, another.token.weight)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: Transformer(0, 4), "n_characters 0"),
+        (lambda: Transformer(3, 4, 10, n_heads=4), "width 10, n_heads 4"),
+        (lambda: Transformer(3, 4)(torch.zeros(1, 5, dtype=torch.long)), "4 tokens, got 5"),
+        (lambda: Transformer(3, 4)(torch.tensor([[4]])), r"0\.\.3 \(blank\), got 4\.\.4"),
+    ],
+)
+def test_bad_input_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
