@@ -65,24 +65,22 @@ def gauss_legendre(low, high, n=400):
 @proves("diffusion-composition")
 def test_two_noising_steps_are_one() -> Sides:
     """Push a variable through two steps, moment by moment, against one step over both."""
-    r, s, t = ordered_times(20, 3)
+    s, m, t = ordered_times(20, 3)
 
-    def moments(schedule):
-        a_sr, v_sr = transition(schedule(s), schedule(r))
-        a_ts, v_ts = transition(schedule(t), schedule(s))
-        # x_t = a_ts (a_sr x_r + n_1) + n_2 with variances v_sr and v_ts.
-        return torch.stack([a_ts * a_sr, a_ts**2 * v_sr + v_ts])
+    def moments(schedule, power=2):
+        a_ms, v_ms = transition(schedule(m), schedule(s))
+        a_tm, v_tm = transition(schedule(t), schedule(m))
+        # x_t = a_tm (a_ms x_s + n_1) + n_2 with variances v_ms and v_tm.
+        return torch.stack([a_tm * a_ms, a_tm**power * v_ms + v_tm])
 
-    def unscaled(schedule):
-        a_sr, v_sr = transition(schedule(s), schedule(r))
-        a_ts, v_ts = transition(schedule(t), schedule(s))
-        return torch.stack([a_ts * a_sr, v_sr + v_ts])
-
-    one = on_every_schedule(lambda q: torch.stack(transition(q(t), q(r))))
+    one = on_every_schedule(lambda q: torch.stack(transition(q(t), q(s))))
     return Sides(
         left=one,
         right=on_every_schedule(moments),
-        wrong={"first noise not scaled down": on_every_schedule(unscaled)},
+        wrong={
+            "first noise not scaled down": on_every_schedule(lambda q: moments(q, 0)),
+            "scale not squared": on_every_schedule(lambda q: moments(q, 1)),
+        },
     )
 
 
@@ -91,9 +89,10 @@ def test_step_between_marginals() -> Sides:
     """Noise at s, then by the step: the moments must be those of the schedule at t."""
     s, t = ordered_times(20, 2)
 
-    def marginal(schedule, scale_noise=True):
+    def marginal(schedule, scale_noise=True, inverted=False):
         at_s, at_t = schedule(s), schedule(t)
         alpha_ts = at_t.alpha_t / at_s.alpha_t
+        alpha_ts = 1 / alpha_ts if inverted else alpha_ts
         factor = alpha_ts**2 if scale_noise else 1.0
         var_ts = at_t.sigma_t**2 - factor * at_s.sigma_t**2
         return torch.stack([alpha_ts * at_s.alpha_t, alpha_ts**2 * at_s.sigma_t**2 + var_ts])
@@ -104,6 +103,7 @@ def test_step_between_marginals() -> Sides:
         right=on_every_schedule(marginal),
         wrong={
             "variance not scaled": on_every_schedule(lambda q: marginal(q, scale_noise=False)),
+            "ratio upside down": on_every_schedule(lambda q: marginal(q, inverted=True)),
         },
     )
 
@@ -214,7 +214,7 @@ def test_exponent_as_a_square_in_x_s() -> Sides:
     s, t = ordered_times(20, 2)
     x_0, x_t, x_s = draws(3, 20)
     x_s.requires_grad_()
-    left, right, wrong = [], [], []
+    left, right, wrong, unscaled = [], [], [], []
     for schedule in SCHEDULES:
         at_s = schedule(s)
         alpha_ts, var_ts = transition(schedule(t), at_s)
@@ -228,32 +228,42 @@ def test_exponent_as_a_square_in_x_s() -> Sides:
         right.append(torch.stack([quadratic, linear]))
         forgotten = alpha_ts / var_ts + 1 / at_s.sigma_t**2
         wrong.append(torch.stack([forgotten, linear]))
+        unscaled.append(torch.stack([quadratic, linear + (1 - alpha_ts) * x_t / var_ts]))
     scale = torch.stack(right).abs()  # entries reach 1e4: compare relative to each
     return Sides(
         left=torch.stack(left) / scale,
         right=torch.stack(right) / scale,
-        wrong={"alpha not squared": torch.stack(wrong) / scale},
+        wrong={
+            "alpha not squared": torch.stack(wrong) / scale,
+            "x_t not scaled": torch.stack(unscaled) / scale,
+        },
     )
 
 
 @proves("diffusion-precision")
 def test_precision_of_the_posterior() -> Sides:
-    """Sum of two precisions, against one over the product form."""
+    """Sum of two precisions, against each form that follows; all are over the sum."""
     s, t = ordered_times(20, 2)
 
-    def both(schedule):
+    def forms(schedule):
         at_s, at_t = schedule(s), schedule(t)
         alpha_ts, var_ts = transition(at_t, at_s)
-        summed = alpha_ts**2 / var_ts + 1 / at_s.sigma_t**2
-        product = at_s.sigma_t**2 * var_ts / at_t.sigma_t**2
-        swapped = at_t.sigma_t**2 * var_ts / at_s.sigma_t**2
-        return torch.stack([1 / summed, product, swapped])
+        var_s, var_t = at_s.sigma_t**2, at_t.sigma_t**2
+        summed = alpha_ts**2 / var_ts + 1 / var_s
+        one_denominator = (alpha_ts**2 * var_s + var_ts) / (var_ts * var_s)
+        product = var_t / (var_s * var_ts)
+        swapped = var_s / (var_t * var_ts)
+        unscaled = (var_s + var_ts) / (var_ts * var_s)
+        return torch.stack([one_denominator, product, swapped, unscaled]) / summed
 
-    found = on_every_schedule(both)
+    found = on_every_schedule(forms)
     return Sides(
-        left=found[:, 0],
-        right=found[:, 1],
-        wrong={"sigma_s and sigma_t swapped": found[:, 2]},
+        left=torch.ones_like(found[:, :2]),
+        right=found[:, :2],
+        wrong={
+            "sigma_s and sigma_t swapped": found[:, 2:3].expand(-1, 2, -1),
+            "alpha forgotten in the sum": found[:, 3:].expand(-1, 2, -1),
+        },
     )
 
 
@@ -398,7 +408,24 @@ def test_forward_chain_read_backward() -> Sides:
     )
 
 
-@proves("diffusion-chain-bound", "diffusion-three-terms")
+@proves("diffusion-chain-bound")
+def test_bound_of_the_chain_is_never_below_the_truth() -> Sides:
+    """How far the expected log ratio, by quadrature, falls below the exact cost: nowhere."""
+    chains = [Chain(value) for value in VALUES]
+    excess = torch.stack(
+        [
+            c.expect(lambda a, b, c=c: c.log_q_joint(a, b) - c.log_p_joint(a, b)) + c.log_evidence()
+            for c in chains
+        ]
+    )
+    return Sides(
+        left=torch.zeros_like(excess),
+        right=(-excess).clamp(min=0),
+        wrong={"a bound from the other side": excess.clamp(min=0)},
+    )
+
+
+@proves("diffusion-three-terms")
 def test_three_terms_are_the_bound() -> Sides:
     """The expected log ratio of the joints by quadrature, against three closed forms."""
     left, right, no_prior, sign = [], [], [], []
@@ -426,7 +453,7 @@ def test_three_terms_are_the_bound() -> Sides:
 def test_prior_term() -> Sides:
     """KL to the standard normal from torch's own formula, summed over pixels."""
     x_0, t = draws(6, 5), times(6, low=0.3, high=1.0)
-    left, right, wrong = [], [], []
+    left, right, wrong, unsquared = [], [], [], []
     for schedule in (Cosine(), VPLinear(), Rectified()):
         at = schedule(t)
         q = Normal(at.alpha_t[:, None] * x_0, at.sigma_t[:, None].expand(6, 5))
@@ -434,10 +461,14 @@ def test_prior_term() -> Sides:
         right.append(prior_kl(x_0, at))
         once = (at.alpha_t**2 * (x_0**2).sum(1) + at.sigma_t**2 - 1 - 2 * at.sigma_t.log()) / 2
         wrong.append(once)
+        unsquared.append(prior_kl(x_0, at) + 5 * at.sigma_t.log() / 2)
     return Sides(
         left=torch.stack(left),
         right=torch.stack(right),
-        wrong={"dimensions counted once": torch.stack(wrong)},
+        wrong={
+            "dimensions counted once": torch.stack(wrong),
+            "log of sigma, not of its square": torch.stack(unsquared),
+        },
     )
 
 
@@ -514,29 +545,35 @@ def test_cancellation_line_by_line() -> Sides:
 
 @proves("diffusion-four-errors")
 def test_one_error_in_four_languages() -> Sides:
-    """Errors made in each target and carried to x_0 through the definitions."""
+    """Errors of each target, from its definition, times the displayed factor."""
     t = times(20)
     x_0, x_0_hat, eps = draws(3, 20, 6)
-    left, right, wrong = [], [], []
+    left, right, inverted, unsquared = [], [], [], []
     for schedule in (Cosine(), VPLinear()):
         at = schedule(t)
         x_t = perturb(x_0, eps, at)
         alpha, sigma = at.alpha_t[:, None], at.sigma_t[:, None]
         eps_hat = (x_t - alpha * x_0_hat) / sigma
         error = ((x_0 - x_0_hat) ** 2).sum(1)
-        squared = {
-            PredictEps(): ((eps - eps_hat) ** 2).sum(1),
-            PredictScore(): ((eps - eps_hat) ** 2 / sigma**2).sum(1),
-            PredictV(): ((alpha * (eps - eps_hat) - sigma * (x_0 - x_0_hat)) ** 2).sum(1),
+        factors = {
+            PredictEps(): at.sigma_t**2 / at.alpha_t**2,
+            PredictScore(): at.sigma_t**4 / at.alpha_t**2,
+            PredictV(): at.sigma_t**2,
         }
-        for target, value in squared.items():
+        for target, factor in factors.items():
+            miss = target.true(x_0, eps, at) - target.true(x_0_hat, eps_hat, at)
+            squared = (miss**2).sum(1)
             left.append(torch.ones_like(error))
-            right.append(value / target.magnification(at) / error)
-            wrong.append(value * target.magnification(at) / error)
+            right.append(factor * squared / error)
+            inverted.append(squared / factor / error)
+            unsquared.append(factor.sqrt() * squared / error)
     return Sides(
         left=torch.stack(left),
         right=torch.stack(right),
-        wrong={"multiplied, not divided": torch.stack(wrong)},
+        wrong={
+            "divided, not multiplied": torch.stack(inverted),
+            "factors not squared": torch.stack(unsquared),
+        },
     )
 
 
@@ -595,7 +632,10 @@ def test_sum_of_steps_becomes_an_integral() -> Sides:
     return Sides(
         left=on_every_schedule(extrapolated),
         right=on_every_schedule(integral),
-        wrong={"no half": on_every_schedule(lambda q: integral(q, 2.0))},
+        wrong={
+            "no half": on_every_schedule(lambda q: integral(q, 2.0)),
+            "sign": on_every_schedule(lambda q: integral(q, -1.0)),
+        },
     )
 
 
@@ -615,14 +655,18 @@ def test_only_the_ends_of_the_schedule_matter() -> Sides:
         t, weights = gauss_legendre(low, high)
         return (weights * squared_error(schedule(t).snr_t, variance)).sum()
 
-    schedules = (Rectified(), Cosine(), VPLinear(), VE(0.01, 5.0))
-    # Substituting u = log SNR keeps the nodes where the function changes.
-    u, weights = gauss_legendre(ends[1], ends[0])
-    once = (weights * u.exp() * squared_error(u.exp(), variance)).sum() / 2
+    # Substituting log SNR keeps the nodes where the function changes: d SNR = SNR d log SNR.
+    log_snr, weights = gauss_legendre(ends[1], ends[0])
+    error = squared_error(log_snr.exp(), variance)
+    once = (weights * log_snr.exp() * error).sum() / 2
     return Sides(
-        left=torch.stack([in_time(schedule) for schedule in schedules]),
+        left=on_every_schedule(in_time),
         right=once.expand(4),
-        wrong={"without the weight": torch.stack([unweighted(q) for q in schedules])},
+        wrong={
+            "without the weight": on_every_schedule(unweighted),
+            "integrated over log-SNR": ((weights * error).sum() / 2).expand(4),
+            "no half": 2 * once.expand(4),
+        },
     )
 
 
@@ -705,18 +749,21 @@ def test_variance_of_the_true_way_back() -> Sides:
         var_t = at_t.alpha_t**2 * variance + at_t.sigma_t**2
         return var_s - (alpha_ts * var_s) ** 2 / var_t
 
-    def summed(schedule, with_data=True):
+    def summed(schedule, with_data=1.0, power=2):
         at_s, at_t = schedule(s), schedule(t)
         _, var_ts = transition(at_t, at_s)
         zero = torch.zeros(20, dtype=F64)
         _, post = posterior(zero, zero, at_t, at_s)
         pull = at_s.alpha_t * var_ts / at_t.sigma_t**2
-        return post + with_data * pull**2 * squared_error(at_t.snr_t, variance)
+        return post + with_data * pull**power * squared_error(at_t.snr_t, variance)
 
     return Sides(
         left=on_every_schedule(conditional),
         right=on_every_schedule(summed),
-        wrong={"data taken as known": on_every_schedule(lambda q: summed(q, False))},
+        wrong={
+            "data taken as known": on_every_schedule(lambda q: summed(q, 0.0)),
+            "factor not squared": on_every_schedule(lambda q: summed(q, power=1)),
+        },
     )
 
 
@@ -731,7 +778,7 @@ def test_gap_on_gaussian_data_is_paid_step_by_step() -> Sides:
     entropy = math.log(2 * math.pi * math.e * variance) / 2
     left = steps.sum() + reconstruction - entropy  # the prior term is zero: alpha_1 = 0
 
-    paid = []
+    paid, bells = [], []
     for k in range(5):
         at_t, at_s = (type(at)(*(scale[i] for scale in at)) for i in (k, k + 1))
         zero = torch.zeros(1, dtype=F64)
@@ -740,12 +787,15 @@ def test_gap_on_gaussian_data_is_paid_step_by_step() -> Sides:
         pull = at_s.alpha_t * var_ts / at_t.sigma_t**2
         true_var = var + pull**2 * squared_error(at_t.snr_t, variance)
         # Both have the mean E[x_s | x_t]: only the widths differ.
-        paid.append(kl_divergence(Normal(0.0, true_var.sqrt()), Normal(0.0, var.sqrt())))
+        bells.append((Normal(0.0, true_var.sqrt()), Normal(0.0, var.sqrt())))
+        ratio = true_var / var
+        paid.append((ratio - 1 - ratio.log()) / 2)
     # The last step: q(x_0 | x_s) is narrower than the decoder and pulled to the mean.
     true_mean_slope = (
         at.alpha_t[-1] * variance / (at.alpha_t[-1] ** 2 * variance + at.sigma_t[-1] ** 2)
     )
     true_var = squared_error(snr[-1], variance)
+    reverse = torch.stack([kl_divergence(p, q) for q, p in bells])
     var_s = at.alpha_t[-1] ** 2 * variance + at.sigma_t[-1] ** 2
     offset = (true_mean_slope - 1 / at.alpha_t[-1]) ** 2 * var_s
     last = ((true_var + offset) * snr[-1] - 1 - torch.log(true_var * snr[-1])) / 2
@@ -755,7 +805,7 @@ def test_gap_on_gaussian_data_is_paid_step_by_step() -> Sides:
         right=right[None],
         wrong={
             "last step forgotten": torch.stack(paid).sum()[None],
-            "KL reversed": -right[None],
+            "divergences reversed": (reverse.sum() + last)[None],
         },
     )
 
@@ -805,17 +855,17 @@ def test_means_of_means_forget_the_start() -> Sides:
 @proves("diffusion-brightness-snr")
 def test_the_mean_of_many_pixels_has_more_signal() -> Sides:
     """Variances of the mean pixel from the full covariance of n pixels, against n times the SNR."""
-    n, spread = 64, 0.5
+    n, variance = 64, 0.25
     ones = torch.ones(n, dtype=F64) / n
     left, right, wrong = [], [], []
     for schedule in SCHEDULES:
         for value in (0.2, 0.5, 0.9):
             at = schedule(torch.tensor(value, dtype=F64))
-            signal = at.alpha_t**2 * spread**2 * torch.ones(n, n, dtype=F64)
+            signal = at.alpha_t**2 * variance * torch.ones(n, n, dtype=F64)
             noise = at.sigma_t**2 * torch.eye(n, dtype=F64)
             left.append((ones @ signal @ ones) / (ones @ noise @ ones) / at.snr_t)
-            right.append(torch.tensor(n * spread**2, dtype=F64))
-            wrong.append(torch.tensor(math.sqrt(n) * spread**2, dtype=F64))
+            right.append(torch.tensor(n * variance, dtype=F64))
+            wrong.append(torch.tensor(math.sqrt(n) * variance, dtype=F64))
     return Sides(
         left=torch.stack(left),
         right=torch.stack(right),
