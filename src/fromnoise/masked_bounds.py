@@ -74,8 +74,8 @@ def diffusion_bound(
 ) -> Float[Tensor, ""]:
     r"""The bound in continuous time, exactly: at least $-\log p(x_0)$.
 
-    $\int_0^1 \frac{\dot m_t}{m_t} \sum_H m_t^{|H|} (1 - m_t)^{L - |H|} \sum_{i \in H}
-    -\log p(x_i \mid x_V)\, dt$, over all sets $H$ of hidden tokens, by Gauss-Legendre quadrature.
+    $-\int_0^1 \frac{\dot m_t}{m_t} \sum_H m_t^{|H|} (1 - m_t)^{L - |H|} \sum_{i \in H}
+    \log p(x_i \mid x_V)\, dt$, over all sets $H$ of hidden tokens, by Gauss-Legendre quadrature.
 
     Args:
         conditional: The model; asked about all $2^L$ sets at once.
@@ -107,8 +107,10 @@ def chain_bound(
     schedule: MaskSchedule,
     times: Sequence[float],
 ) -> Float[Tensor, ""]:
-    r"""The bound of the chain that `reveal_step` walks, exactly: $\sum_k E_H \frac{m_t - m_s}{m_t}
-    \sum_{i \in H} -\log p(x_i \mid x_V)$.
+    r"""The bound of the chain that `reveal_step` walks, exactly.
+
+    $-\sum_k \frac{m_t - m_s}{m_t} E_H \sum_{i \in H} \log p(x_i \mid x_V)$, where step k goes from
+    t to s and H is what is hidden at t.
 
     Tokens revealed in one step are drawn without knowing each other. The fewer steps, the more
     that costs.
@@ -147,7 +149,7 @@ def _set_probabilities(masked: Tensor, hidden: Tensor) -> Float[Tensor, "times s
 def any_order_bound(conditional: Conditional, x_0: Int[Tensor, " length"]) -> Float[Tensor, ""]:
     r"""Mean cost of writing the text token by token, over all $L!$ orders, exactly.
 
-    $\frac{1}{L!} \sum_\pi \sum_{i} -\log p(x_{\pi_i} \mid x_{\pi_1}, \dots, x_{\pi_{i-1}})$.
+    $-\frac{1}{L!} \sum_\pi \sum_{i} \log p(x_{\pi_i} \mid x_{\pi_1}, \dots, x_{\pi_{i-1}})$.
     It equals `diffusion_bound` whatever the model and the schedule.
 
     Args:

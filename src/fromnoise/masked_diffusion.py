@@ -108,11 +108,11 @@ def masked_cost(
     u: Float[Tensor, "batch length"],
     schedule: MaskSchedule,
 ) -> PerExample:
-    r"""One draw of the bound on the surprise of a text: $\frac{\dot m_t}{m_t} \sum_{i \in H}
-    -\log p(x_i \mid x_V)$.
+    r"""One draw of the bound on the surprise of a text, at one time and one hidden set H.
 
-    Its mean over uniform t and u is at least $-\log p(x_0)$, and the same for every schedule. The
-    weight makes up for the few tokens that are hidden at early times.
+    $-\frac{\dot m_t}{m_t} \sum_{i \in H} \log p(x_i \mid x_V)$, with V the visible places. Its mean
+    over uniform t and u is at least $-\log p(x_0)$, and the same for every schedule. The weight
+    makes up for the few tokens that are hidden at early times.
 
     Args:
         conditional: The model.
@@ -144,11 +144,10 @@ def any_order_cost(
     n_hidden: Int[Tensor, " batch"],
     u: Float[Tensor, "batch length"],
 ) -> PerExample:
-    r"""Another draw of the same bound, without a time: $\frac{L}{n} \sum_{i \in H} -\log p(x_i
-    \mid x_V)$.
+    r"""Another draw of the same bound, with a number n of hidden tokens instead of a time.
 
-    The mean is taken over n uniform on 1, ..., L. It is the cost of the next token at a random
-    point of a random order, times L.
+    $-\frac{L}{n} \sum_{i \in H} \log p(x_i \mid x_V)$. The mean is taken over n uniform on
+    1, ..., L. It is the cost of the next token at a random point of a random order, times L.
 
     Args:
         conditional: The model.
