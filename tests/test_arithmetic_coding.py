@@ -130,6 +130,16 @@ def test_counts_keep_every_symbol_almost_its_share():
     assert bool(((p * 2**20).floor() == 0).any())
 
 
+def test_the_rarest_symbols_cost_no_more_than_their_surprise():
+    """Three counts of 2^48, five hundred times: a register of 52 bits would waste ten bits here."""
+    p = (3 - 1e-3) / TOTAL
+    model = Fixed(torch.tensor([1 - p, p], dtype=F64))
+    symbols = torch.ones(500, dtype=torch.long)
+    bits = arithmetic_encode(symbols, model)
+    assert len(bits) < ideal_bits(symbols, model) + 2 + 1e-9
+    assert torch.equal(arithmetic_decode(bits, model, 500), symbols)
+
+
 def test_a_packed_message_comes_back():
     model = AdaptiveCounts(4)
     symbols = torch.randint(4, (77,), generator=rng())

@@ -220,16 +220,16 @@ def chains(model, text, schedule, times):
 
 
 @EVERY
-def test_revealing_in_two_steps_follows_the_law_of_the_chain(schedule):
+def test_revealing_in_three_steps_follows_the_law_of_the_chain(schedule):
     """4000 texts against the enumeration of all paths; the law of exact filling is refused."""
-    model, times = table(2, 3), [1.0, 0.6, 0.0]
+    model, times = table(2, 3), [1.0, 0.7, 0.4, 0.0]
     x = torch.full((4000, 3), 2)
     generator = rng(2)
-    half = reveal_step(model, x, 1.0, 0.6, schedule, generator)
-    m = float(schedule(torch.tensor(0.6, dtype=F64)).masked)
-    n_hidden = int((half == 2).sum())
-    assert stats.binomtest(n_hidden, 12000, m).pvalue > 1e-9
-    found = counts(reveal_step(model, half, 0.6, 0.0, schedule, generator))
+    for t, s in itertools.pairwise(times):
+        x = reveal_step(model, x, t, s, schedule, generator)
+        m = float(schedule(torch.tensor(s, dtype=F64)).masked)
+        assert stats.binomtest(int((x == 2).sum()), 12000, m).pvalue > 1e-9
+    found = counts(x)
     p = [
         sum(q * math.exp(-cost) for q, cost in chains(model, text, schedule, times))
         for text in model.texts

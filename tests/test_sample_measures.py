@@ -78,6 +78,11 @@ class TestKernelDistance:
         # k(0, 2) = 1, k(1, 1) = 8, k(0, 1) = 1, k(2, 1) = 27
         assert kernel_distance(x, y) == pytest.approx(1 + 8 - (1 + 27), rel=1e-14)
 
+    def test_the_polynomial_kernel_divides_by_the_number_of_dimensions(self):
+        x = torch.tensor([[1.0, 3.0]], dtype=F64)
+        assert polynomial_kernel(x, torch.tensor([[2.0, 0.0]], dtype=F64)).item() == 8
+        assert polynomial_kernel(x, x).item() == 6**3
+
     def test_a_gaussian_kernel_sees_what_three_moments_miss(self):
         """Two distributions whose first three moments agree, weights by repetition."""
         # +-1 against 0 (half of them) and +-sqrt 2 (a quarter each): mean 0, variance 1, skew 0.

@@ -67,6 +67,27 @@ def test_attention_is_the_weighted_mean_of_the_values():
     assert not torch.allclose(block(h), expected, rtol=1e-3)
 
 
+def test_scores_are_read_from_the_normalized_sum_of_token_place_and_blocks():
+    network = random_transformer()
+    tokens = torch.randint(4, (2, 5), generator=rng())
+    h = network.token.weight[tokens] + network.position[:5]
+    for block in network.blocks:
+        h = block(h)
+    centered = h - h.mean(-1, keepdim=True)
+    spread = (centered.square().mean(-1, keepdim=True) + network.norm.eps).sqrt()
+    normalized = centered / spread * network.norm.weight + network.norm.bias
+    expected = normalized @ network.last.weight.T + network.last.bias
+    torch.testing.assert_close(network(tokens), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_place_of_a_token_matters():
+    """Without positions, exchanging two tokens would only exchange their scores."""
+    network = random_transformer(causal=False)
+    tokens = torch.tensor([[0, 1, 2, 0]])
+    exchanged = network(tokens[:, [1, 0, 2, 3]])[:, [1, 0, 2, 3]]
+    assert not torch.allclose(network(tokens), exchanged, rtol=1e-3)
+
+
 def test_both_uses_have_the_same_weights():
     one, other = Transformer(5, 8, causal=True, seed=3), Transformer(5, 8, causal=False, seed=3)
     assert n_parameters(one) == n_parameters(other)

@@ -28,6 +28,7 @@ class SequenceModel(Protocol):
         ...
 
 
+# --8<-- [start:AdaptiveCounts]
 class AdaptiveCounts:
     r"""A model that learns while it reads: $p(x_i = a) = (1 + \#a) / (n + i - 1)$.
 
@@ -52,6 +53,9 @@ class AdaptiveCounts:
         """Shares of the symbols so far, with one added to each count."""
         counts = 1 + torch.bincount(prefix, minlength=self.n_outcomes).double()
         return counts / counts.sum()
+
+
+# --8<-- [end:AdaptiveCounts]
 
 
 def ideal_bits(symbols: Symbols, model: SequenceModel) -> float:

@@ -19,6 +19,7 @@ from fromnoise.masked_diffusion import Conditional, MaskSchedule, PerExample, su
 from fromnoise.transformer import Logits, Tokens
 
 
+# --8<-- [start:Table]
 class Table:
     """The exact model of short texts: a probability for each, and all its conditionals."""
 
@@ -56,6 +57,9 @@ class Table:
         is_character = one_hot(self.texts, self.blank).to(self.joint)
         sums = torch.einsum("bt,tlc->blc", shares, is_character)
         return (sums / shares.sum(-1)[:, None, None]).log()
+
+
+# --8<-- [end:Table]
 
 
 def _subsets(length: int) -> Bool[Tensor, "subsets length"]:
