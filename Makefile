@@ -3,6 +3,7 @@ PYTHON ?= python3
 SIZE ?= full
 DEVICE ?= auto
 JOBS ?=
+PORT ?= 8000
 BIN := .venv/bin
 # mkdocs-material prints a notice about a version of mkdocs that this project does not use.
 export NO_MKDOCS_2_WARNING = 1
@@ -13,18 +14,22 @@ help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here; name another with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) scripts/bootstrap.py
 
 site: install  ## build the strict site into site/, after checking that every figure is fresh
 	@$(BIN)/python scripts/build_figures.py check
+	@echo "Building the pages and running the notebooks (a minute; seconds the next time) ..."
 	@$(BIN)/mkdocs build --strict --quiet
 	@echo "Built. Open site/index.html, or run: make serve"
 
 figures: install  ## train what is stale and draw its figures (SIZE=full|smoke|gpu DEVICE=auto|cpu|cuda JOBS=n)
 	@$(BIN)/python scripts/build_figures.py run --size $(SIZE) --device $(DEVICE) $(if $(JOBS),--jobs $(JOBS))
 
-serve: install  ## the site on this machine, rebuilt as you write
-	@$(BIN)/mkdocs serve --livereload --watch src --watch scripts
+serve: install  ## the site on this machine, rebuilt as you write (PORT=8000)
+	@$(BIN)/python -c "import socket; socket.socket().bind(('127.0.0.1', $(PORT)))" 2>/dev/null \
+	  || { echo "Port $(PORT) is taken; stop the other server, or run: make serve PORT=$$(($(PORT) + 1))"; exit 1; }
+	@$(BIN)/mkdocs serve --livereload --dev-addr 127.0.0.1:$(PORT)
 
 check: install  ## format, types, fast tests, strict site, site checker: what CI runs
 	@echo "Format and lint"; $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
