@@ -183,6 +183,14 @@ def test_straightness_converges_to_second_order_and_forgets_the_direction_of_tim
     torch.testing.assert_close(straightness(path, t / 2), 4 * straightness(path, t))
 
 
+def test_straightness_on_an_uneven_grid_written_out():
+    """Speed 4 for a quarter of the time, then none: chord 1. Twice that in the second dimension."""
+    t = time([0.0, 0.25, 1.0])
+    path = torch.tensor([[[0.0, 0.0]], [[1.0, 2.0]], [[1.0, 2.0]]], dtype=F64)
+    expected = 0.25 * (3**2 + 6**2) + 0.75 * (1**2 + 2**2)
+    assert straightness(path, t).item() == pytest.approx(expected, rel=1e-12)
+
+
 def test_straightness_sees_a_change_of_speed_on_a_straight_line():
     t = uniform_times(50)
     x = t.square()[:, None, None]

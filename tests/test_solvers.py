@@ -327,6 +327,9 @@ def test_one_solver_serves_walk_after_walk(name):
     half = go(first, times[:3], solver)
     assert torch.equal(go(second, times[2:], solver), go(second, times[2:], make()))
     assert not torch.equal(go(half, times[2:], make()), go(first, times, make()))
+    # The same tensor at another time is not where it left off.
+    half = go(first, times[:3], solver)
+    assert torch.equal(go(half, times[3:], solver), go(half, times[3:], make()))
     # The very tensor it gave last is the same walk.
     half = go(first, times[:3], solver)
     assert torch.equal(go(half, times[2:], solver), go(first, times, make()))
@@ -385,7 +388,9 @@ def test_churn_that_does_nothing_is_the_step():
     args = (denoiser(MIXTURE, schedule), schedule, x, time(0.8), time(0.5))
     expected = heun_step(*args)
     assert torch.equal(churn_step(*args, churn=0.0), expected)
-    assert torch.equal(churn_step(*args, churn=0.3, between=(10.0, 20.0)), expected)
+    for out_of_range in ((10.0, 20.0), (0.0, 0.1)):
+        assert torch.equal(churn_step(*args, churn=0.3, between=out_of_range), expected)
+    assert not torch.equal(churn_step(*args, seeded(), churn=0.3, between=(0.1, 10.0)), expected)
     first_order = churn_step(*args, churn=0.0, step=ddim_step)
     assert torch.equal(first_order, ddim_step(*args))
     # Pure noise cannot be stirred, and no generator is asked for.
