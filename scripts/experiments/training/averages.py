@@ -14,7 +14,7 @@ from fromnoise.datasets import Splits, digits
 from fromnoise.networks import UNet
 from fromnoise.training import TrainingSettings, denoising_loss, train, update_average
 
-DECAYS = (0.5, 0.8, 0.9, 0.97, 0.99, 0.999, 0.9999)
+DECAYS = (0.8, 0.9, 0.97, 0.99, 0.999, 0.9999)
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Config:
     seed: int = 0
     n_seeds: int = 3
     channels: int = 16
-    n_steps: int = 300
+    n_steps: int = 220
     batch_size: int = 32
     learning_rate: float = 7e-3
     n_rounds: int = 4

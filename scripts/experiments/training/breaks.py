@@ -39,19 +39,19 @@ class Config:
     n_seeds: int = 3
     # A small network for a few seconds: enough to see a part missing, and to repeat with seeds.
     channels: int = 16
-    n_steps: int = 300
+    n_steps: int = 220
     batch_size: int = 32
     learning_rate: float = 7e-3
     ema_decay: float = 0.97
     # The transformer's step costs less: these numbers take the same time, and its own best rate of
     # those tried on validation images.
-    transformer_steps: int = 500
+    transformer_steps: int = 370
     transformer_rate: float = 1e-2
     n_samples: int = 500
-    n_sampling_steps: int = 20
+    n_sampling_steps: int = 15
     judge_steps: int = 600
     n_splits: int = 100
-    n_folds: int = 5
+    n_folds: int = 3
 
 
 SIZES = {
