@@ -133,8 +133,8 @@ def test_counts_keep_every_symbol_almost_its_share():
 def test_the_rarest_symbols_cost_no_more_than_their_surprise():
     """Three counts of 2^48, five hundred times: a register of 52 bits would waste ten bits here."""
     p = (3 - 1e-3) / TOTAL
-    model = Fixed(torch.tensor([1 - p, p], dtype=F64))
-    symbols = torch.ones(500, dtype=torch.long)
+    model = Fixed(torch.tensor([p, 1 - p], dtype=F64))
+    symbols = torch.zeros(500, dtype=torch.long)
     bits = arithmetic_encode(symbols, model)
     assert len(bits) < ideal_bits(symbols, model) + 2 + 1e-9
     assert torch.equal(arithmetic_decode(bits, model, 500), symbols)

@@ -42,6 +42,21 @@ def test_a_p_value_is_the_share_of_splits_that_are_as_far():
     assert found > 1.5 * one_sided
 
 
+def test_a_split_that_gives_the_sets_back_counts_in_any_order_of_summation():
+    """Far sets of three: 2 of 20 splits are as far, and 0.1 + 0.2 + 0.3 depends on the order."""
+
+    def gap(x, y):
+        return abs(sum(x.tolist()) - sum(y.tolist()))
+
+    low = torch.tensor([0.1, 0.2, 0.3], dtype=F64)
+    orders = [list(order) for order in itertools.permutations(range(3))]
+    pairs = [(low[i], (low + 1)[j]) for i in orders for j in orders]
+    a, b = max(pairs, key=lambda pair: gap(*pair))
+    assert min(gap(*pair) for pair in pairs) < gap(a, b)
+    p = permutation_p_value(gap, a, b, 2000)
+    assert abs(p - 0.1) < 6.1 * math.sqrt(0.1 * 0.9 / 2000) + 1 / 2001
+
+
 def test_it_is_never_zero_and_one_for_copies():
     far = permutation_p_value(mean_gap, torch.zeros(9, 1), torch.ones(9, 1), 99)
     assert far == 1 / 100

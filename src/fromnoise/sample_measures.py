@@ -29,7 +29,7 @@ def polynomial_kernel(x: First, y: Second) -> Float[Tensor, "n m"]:
     r"""Compares the first three moments: $k(x, y) = (x^\top y / d + 1)^3$.
 
     Source:
-        Binkowski et al. 2018, <https://arxiv.org/abs/1801.01401>.
+        Bińkowski et al. 2018, <https://arxiv.org/abs/1801.01401>.
     """
     return (x @ y.T / x.shape[1] + 1) ** 3
 
@@ -89,7 +89,7 @@ def kernel_distance(features_a: First, features_b: Second) -> float:
         ValueError: As `mmd_squared`.
 
     Source:
-        Binkowski et al. 2018, <https://arxiv.org/abs/1801.01401>.
+        Bińkowski et al. 2018, <https://arxiv.org/abs/1801.01401>.
     """
     return mmd_squared(features_a, features_b, polynomial_kernel)
 
@@ -125,7 +125,7 @@ def neighbor_measures(real: First, samples: Second, k: int = 5) -> NeighborMeasu
         ValueError: If k is not in 1..rows - 1, widths differ or a number is not finite.
 
     Source:
-        Kynkaanniemi et al. 2019, <https://arxiv.org/abs/1904.06991>; Naeem et al. 2020,
+        Kynkäänniemi et al. 2019, <https://arxiv.org/abs/1904.06991>; Naeem et al. 2020,
         <https://arxiv.org/abs/2002.09797>.
     """
     real, samples = _pair(real, samples, 2)
@@ -191,7 +191,7 @@ def wasserstein_2(x: First, y: Second) -> float:
         ValueError: If the sets differ in size, are empty or hold a number that is not finite.
 
     Source:
-        Peyre and Cuturi 2019, <https://arxiv.org/abs/1803.00567>.
+        Peyré and Cuturi 2019, <https://arxiv.org/abs/1803.00567>.
     """
     x, y = _pair(x, y, 1)
     _require_equal_sizes(x, y)
