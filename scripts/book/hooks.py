@@ -53,14 +53,26 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     VOLUME.formulas = new_formulas(ROOT)
     VOLUME.late = []
     VOLUME.load()
-    if SERVING:
-        config.plugins["mkdocs-jupyter"].config["execute"] = False
-    config.extra["preloads"] = list(fonts.preloads())
-    if SERVING:
-        config.plugins["mkdocs-jupyter"].config["execute"] = False
+    if config.strict:
+        _let_warnings_through()
+    _choose_notebook_cache(config.plugins["mkdocs-jupyter"].config)
     config.extra["preloads"] = list(fonts.preloads())
     config.nav = _navigation(config.nav or [])
     return config
+
+
+def _let_warnings_through() -> None:
+    """Let --strict see warnings: it counts what the logger passes on, and --quiet stops them."""
+    logger = logging.getLogger("mkdocs")
+    logger.setLevel(min(logger.level or logging.WARNING, logging.WARNING))
+
+
+def _choose_notebook_cache(settings: Any) -> None:
+    """Keep pages of unexecuted notebooks apart: each build evicts what it did not use itself."""
+    if SERVING:
+        settings["execute"] = False
+    if not settings["execute"]:
+        settings["cache_dir"] = f"{settings['cache_dir']}-unexecuted"
 
 
 def _navigation(nav: list[Any]) -> list[Any]:

@@ -77,9 +77,13 @@ def build(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_sound_site_is_built_without_a_word(site):
+    executed = site / ".build/notebooks/cache/executed.json"
+    executed.parent.mkdir(parents=True)
+    executed.write_text("{}", encoding="utf-8")
     done = build(site)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.strip() == ""
+    assert executed.is_file(), "a build that executes nothing evicted an executed notebook"
     page = (site / "site/chapters/elbo/index.html").read_text(encoding="utf-8")
     assert '<a class="equation-check" href="../../ledger/#ledger-eq-gap"' in page
     assert 'href="../../bibliography/#ho2020ddpm"' in page
@@ -129,3 +133,17 @@ def test_faults_stop_the_build_in_one_sentence_each(site):
     assert "chapters/elbo.md:8: references.bib has no entry gone2020" in done.stderr
     assert "chapters/elbo.md:10: the formula" in second.stderr
     assert "\\matcal" in second.stderr
+
+
+def test_a_warning_stops_a_strict_build_even_a_quiet_one(site):
+    """mkdocs counts warnings where --quiet silences them; the hook must let them through."""
+    links = "[gone](gone.md), [`none`][fromnoise.none.none]"
+    (site / "docs/chapters/elbo.md").write_text(f"{CHAPTER}\n{links}\n", encoding="utf-8")
+    (site / "docs/stray.md").write_text(PAGE.format("stray"), encoding="utf-8")
+    done = build(site)
+    (site / "docs/chapters/elbo.md").write_text(CHAPTER, encoding="utf-8")
+    (site / "docs/stray.md").unlink()
+    assert done.returncode == 1
+    assert "contains a link 'gone.md'" in done.stderr
+    assert 'not included in the "nav" configuration:\n  - stray.md' in done.stderr
+    assert "Could not find cross-reference target 'fromnoise.none.none'" in done.stderr
