@@ -81,7 +81,7 @@ class Break(Box):
         self.label(box, self.head.title, "label break-title")
         head = etree.SubElement(box, "div", {"class": "break-head"})
         self.label(head, "Whole", "break-whole", "span")
-        removed = self.head.options.get("removed") or "one part"
+        removed = self.head.options.get("removed", "")
         self.label(head, removed, "break-removed", "span")
         self.label(head, "Broken", "break-broken", "span")
         return box

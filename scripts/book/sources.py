@@ -467,6 +467,8 @@ def _read_block(page: Page, block: Block) -> None:
         if key not in known:
             allowed = f"it takes {', '.join(known)}" if known else "it takes none"
             page.problem(block.place, f"a {block.name} block has no option {key}; {allowed}")
+    if block.name == "break" and not block.options.get("removed"):
+        page.problem(block.place, "the break block needs an option removed: what was taken away")
     parent = INSIDE.get(block.name)
     if parent and (not block.parents or block.parents[-1] != parent):
         page.problem(block.place, f"a block of kind {block.name} stands only inside {parent}")

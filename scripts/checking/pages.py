@@ -1,7 +1,8 @@
-"""Each page is whole: language, title, description, policy, one id once, headings in order."""
+"""Each page is whole: front matter, language, policy, one id once, headings in order."""
 
 from collections.abc import Iterator
 
+from book import sources
 from checking.book import Book, Fault, Page
 
 # A block of data is not run, whatever the policy says.
@@ -11,6 +12,7 @@ SCRIPT_ATTRIBUTES = ("href", "src", "action", "formaction", "data", "xlink:href"
 
 def check(book: Book) -> Iterator[Fault]:
     """Faults of the pages taken one by one."""
+    yield from front_matter(book)
     for page in book.pages:
         yield from head(page)
         yield from policy(page)
@@ -18,6 +20,17 @@ def check(book: Book) -> Iterator[Fault]:
         yield from ids(page)
         yield from headings(page)
         yield from images(page)
+
+
+def front_matter(book: Book) -> Iterator[Fault]:
+    """A source says its title and description; the theme would fill in those of the whole site."""
+    for source in book.markdown:
+        if "overrides" in source.relative_to(book.docs).parts:
+            continue
+        meta = sources.parse(source.read_text(encoding="utf-8")).meta
+        for name in ("title", "description"):
+            if not isinstance(meta, dict) or not str(meta.get(name) or "").strip():
+                yield book.fault(source, 1, "front-matter", f"the front matter has no {name}")
 
 
 def head(page: Page) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ MODULE = "src/fromnoise/toy.py"
 GAP = '<data class="measured" value="0.123456789" data-source="docs/figures/toy/line.json#results'
 EQUATION = 'id="eq-double" data-check="tests/equations/test_toy.py::test_twice_is_the_sum"'
 FIGURE = 'data-experiment="scripts/experiments/toy/line.py"'
+BREAK = "/// break | Without the half\nIt doubles.\n///"
 ALT = 'alt="A straight line that rises from left to right."'
 
 
@@ -276,6 +277,10 @@ NAMES = [
 PAGES = [
     Plant("title", "title-missing", CHAPTER, "<title>Halves</title>", "<title> </title>"),
     Plant("description", "description-missing", CHAPTER, 'name="description"', 'name="keywords"'),
+    Plant("title in a source", "front-matter", SOURCE, "title: Halves\n", ""),
+    Plant("description in a source", "front-matter", SOURCE, "description: What", "says: What"),
+    Plant("empty description", "front-matter", SOURCE, "What halving undoes.", "", only=False),
+    Plant("front matter of a plain page", "front-matter", "docs/index.md", "description", "about"),
     Plant("language", "lang-missing", CHAPTER, '<html lang="en">', "<html>"),
     Plant("policy", "csp-missing", CHAPTER, "Content-Security-Policy", "X-Policy"),
     Plant(
@@ -464,6 +469,7 @@ BLOCKS = [
 SOURCES = [
     Plant("block never closed", "source", SOURCE, "The line.\n///", "The line."),
     Plant("no such option", "source", SOURCE, "    alt:", "    alternative:", only=False),
+    Plant("break of nothing", "source", SOURCE, "/// figure", f"{BREAK}\n\n/// figure"),
     Plant("no such macro", "source", SOURCE, "[[given|0.5]]", "[[chosen|0.5]]"),
     Plant(
         "equation without a check",

@@ -65,6 +65,12 @@ def test_the_frame_of_a_break_names_what_was_removed(shelf):
     assert ">0.61</data> nats." in html
 
 
+def test_a_break_that_does_not_say_what_was_removed_is_refused(shelf):
+    for option in ("", "    removed:\n"):
+        [problem] = shelf.problems(f"# T\n\n/// break | Worse\n{option}It fails.\n///\n")
+        assert problem.startswith("chapters/elbo.md:3: the break block needs an option removed: ")
+
+
 def test_note_fold_and_remember(shelf):
     html = shelf.render(
         "/// note\nAside.\n///\n\n/// fold | Long\nAlgebra.\n///\n\n"
