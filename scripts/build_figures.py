@@ -10,7 +10,18 @@ for folder in ("scripts", "src"):
     if str(ROOT / folder) not in sys.path[:2]:
         sys.path.insert(0, str(ROOT / folder))
 
-from building.command import program  # noqa: E402
+try:
+    from building.command import program
+except (ModuleNotFoundError, SyntaxError) as error:
+    is_ours = str(getattr(error, "name", "")).partition(".")[0] in ("building", "fromnoise")
+    if is_ours or (isinstance(error, SyntaxError) and sys.version_info >= (3, 11)):
+        raise  # the tree itself is damaged
+    print(
+        "The packages are not installed in this Python; "
+        "run `make site` once and use .venv/bin/python.",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 if __name__ == "__main__":
     program()

@@ -11,23 +11,33 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from checking import (
-    bindings,
-    blocks,
-    equations,
-    figures,
-    foreign,
-    leftovers,
-    links,
-    names,
-    navigation,
-    numbers,
-    pages,
-    snippets,
-    trail,
-    typed,
-)
-from checking.book import Book, Fault
+try:
+    from checking import (
+        bindings,
+        blocks,
+        equations,
+        figures,
+        foreign,
+        leftovers,
+        links,
+        names,
+        navigation,
+        numbers,
+        pages,
+        snippets,
+        trail,
+        typed,
+    )
+    from checking.book import Book, Fault
+except ModuleNotFoundError as error:
+    if str(error.name).partition(".")[0] in ("checking", "book", "building", "fromnoise"):
+        raise  # the tree itself is damaged
+    print(
+        "The packages are not installed in this Python; "
+        "run `make site` once and use .venv/bin/python.",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS: dict[str, Callable[[Book], Iterator[Fault]]] = {
