@@ -16,11 +16,14 @@ def adopt(
     """Register every manifest under a folder with its figures; one sentence per refusal.
 
     Raises:
-        UsageError: The folder holds no manifest.
+        UsageError: The folder holds no manifest, or those of this tree.
         BuildError: Another build of the experiment is at work, and `wait` is false.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}")
+    own, named = sources.root / "docs" / "figures", folder.resolve()
+    if own.resolve().is_relative_to(named) or named.is_relative_to(own.resolve()):
+        raise UsageError(f"{folder} holds this tree's own figures; name those of another machine")
     found = sorted(folder.rglob("*.json"))
     if not found:
         raise UsageError(f"{folder} holds no manifest (a .json file beside its figures)")

@@ -170,9 +170,11 @@ class Sources:
     def _parse(self, path: Path) -> ast.Module:
         try:
             module = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError) as error:
-            line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-            raise BuildError(f"{self._label(path)}{line} is not Python: {error}") from error
+        except SyntaxError as error:
+            where = f"{self._label(path)}, line {error.lineno}"
+            raise BuildError(f"{where} is not Python: {error.msg}") from error
+        except ValueError as error:  # null bytes, or an encoding that is not what it says
+            raise BuildError(f"{self._label(path)} is not Python: {error}") from error
         # The docstring of the module stays: it is an experiment's question. Hashing drops it.
         return module
 

@@ -18,6 +18,11 @@ from building.tree import DEVICES, ROOT, SIZES, BuildError, UsageError
 
 FAILED, INTERRUPTED = 1, 130
 VERBS = ("list", "run", "check", "adopt")
+VALUES = {
+    "--size": f"one of {', '.join(SIZES)}",
+    "--device": f"one of {', '.join(DEVICES)}",
+    "--jobs": "a whole number",
+}
 
 
 def program() -> NoReturn:
@@ -35,7 +40,9 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         root: The tree to work in.
     """
     try:
-        if arguments and not arguments[0].startswith("-"):
+        if not arguments:
+            raise UsageError("say what to do: list, run, check or adopt")
+        if not arguments[0].startswith("-"):
             selection.one_of(arguments[0], VERBS, "command")
         chosen = _parser().parse_args(arguments)
         return chosen.verb(chosen, Sources(root))
@@ -72,10 +79,7 @@ def check(chosen: argparse.Namespace, sources: Sources) -> int:
         if not row.is_fresh:
             print(f"{row.name} ({row.size}) is {row.state}: {row.reason}")
     if bad:
-        hint = "run `python scripts/build_figures.py run`"
-        if all(row.state == "orphan" for row in bad):
-            hint = "remove what belongs to no experiment"
-        return _say(f"{_figures(len(bad))} not fresh; {hint}", FAILED)
+        return _say(f"{_figures(len(bad))} not fresh; {_remedy(bad)}", FAILED)
     print(f"{_figures(sum(row.is_fresh for row in rows))} fresh.")
     return 0
 
@@ -83,8 +87,6 @@ def check(chosen: argparse.Namespace, sources: Sources) -> int:
 def run(chosen: argparse.Namespace, sources: Sources) -> int:
     size = selection.one_of(chosen.size, SIZES, "size")
     selection.one_of(chosen.device, DEVICES, "device")
-    if chosen.jobs is not None and chosen.jobs < 1:
-        raise UsageError(f"--jobs must be at least 1, got {chosen.jobs}")
     named = bool(chosen.patterns)
     experiments = selection.matching(chosen.patterns, sources)
     experiments = selection.with_size(experiments, size, sources, named)
@@ -106,8 +108,9 @@ def run(chosen: argparse.Namespace, sources: Sources) -> int:
     for sentence in done.failed:
         _say(sentence, FAILED)
     count = f"{len(done.made)} made, {len(done.fresh)} fresh"
-    print(f"{count}, {len(done.failed) + len(broken)} failed." if done.failed else f"{count}.")
-    return FAILED if done.failed or broken else 0
+    n_failed = len(done.failed) + len(broken)
+    print(f"{count}, {n_failed} failed." if n_failed else f"{count}.")
+    return FAILED if n_failed else 0
 
 
 def adopt(chosen: argparse.Namespace, sources: Sources) -> int:
@@ -119,6 +122,9 @@ def adopt(chosen: argparse.Namespace, sources: Sources) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        option = message.removeprefix("argument ").partition(":")[0]
+        if option in VALUES and message.endswith("expected one argument"):
+            message = f"{option} needs {VALUES[option]}"
         raise UsageError(message)
 
 
@@ -142,7 +148,9 @@ def _parser() -> argparse.ArgumentParser:
     made["list"].add_argument("--size", help="smoke, full or gpu; full and gpu by default")
     made["run"].add_argument("--size", default="full", help="smoke, full (default) or gpu")
     made["run"].add_argument("--device", default="auto", help="auto (default), cpu or cuda")
-    made["run"].add_argument("--jobs", type=int, help="processes at a time; one per core if absent")
+    made["run"].add_argument(
+        "--jobs", type=_n_jobs, help="processes at a time; one per core if absent"
+    )
     made["run"].add_argument("--force", action="store_true", help="run although fresh")
     made["adopt"].add_argument("folder", type=Path, help="holds manifests beside their figures")
     for verb in ("run", "adopt"):
@@ -161,6 +169,27 @@ def _states(patterns: list[str], sources: Sources, size: str | None) -> list[Sta
 
 def _figures(n: int) -> str:
     return f"{n} figure{' is' if n == 1 else 's are'}"
+
+
+def _remedy(bad: Sequence[State]) -> str:
+    """What to do about figures that are not fresh."""
+    states = {row.state for row in bad}
+    remedies = {
+        "mend what is broken": "broken" in states,
+        "remove what belongs to no experiment": "orphan" in states,
+        "run `python scripts/build_figures.py run`": bool(states - {"broken", "orphan"}),
+    }
+    return ", then ".join(remedy for remedy, is_due in remedies.items() if is_due)
+
+
+def _n_jobs(text: str) -> int:
+    try:
+        n = int(text)
+    except ValueError:
+        raise UsageError(f"--jobs must be a whole number, got {text!r}") from None
+    if n < 1:
+        raise UsageError(f"--jobs must be at least 1, got {n}")
+    return n
 
 
 def _n_cores() -> int:

@@ -16,12 +16,15 @@ def one_of(word: str, choices: Sequence[str], what: str) -> str:
     """
     if word in choices:
         return word
-    raise UsageError(f"unknown {what} {word!r}{nearest(word, choices)}; {there_is(choices)}")
+    guess = close_to(word, choices)
+    guess = f" ({guess})" if guess else ""
+    raise UsageError(f"unknown {what} {word!r}{guess}; {there_is(choices)}")
 
 
-def nearest(word: str, choices: Sequence[str]) -> str:
+def close_to(word: str, choices: Sequence[str]) -> str:
+    """A question that names the choice nearest to the word; empty when none is near."""
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def there_is(choices: Sequence[str]) -> str:
@@ -40,7 +43,9 @@ def matching(patterns: Sequence[str], sources: Sources) -> list[Experiment]:
     names = [experiment.name for experiment in everything]
     chosen: set[str] = set()
     for pattern in patterns:
-        pattern = pattern.rstrip("/")
+        # The path of the file is a name too: a shell completes it.
+        pattern = pattern.removeprefix("./").removeprefix("scripts/experiments/")
+        pattern = pattern.removesuffix(".py").rstrip("/")
         found = [
             name
             for name in names
@@ -48,8 +53,9 @@ def matching(patterns: Sequence[str], sources: Sources) -> list[Experiment]:
         ]
         if not found:
             chapters = sorted({name.partition("/")[0] for name in names})
-            hint = nearest(pattern, [*names, *chapters])
-            raise UsageError(f"unknown experiment {pattern!r}{hint}; {there_is(names)}")
+            hint = close_to(pattern, [*names, *chapters])
+            hint = hint or "`build_figures.py list` shows all"
+            raise UsageError(f"unknown experiment {pattern!r}; {hint}")
         chosen.update(found)
     return [experiment for experiment in everything if experiment.name in chosen]
 

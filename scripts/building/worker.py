@@ -236,7 +236,10 @@ def _draw(order: Order, module: ModuleType, made: Manifest, code: Code, audit) -
             path = folder / experiment.figure(size, mode).name
             with figures.theme(mode, **style), _no_warnings(size):
                 salt = experiment.name + ("" if mode == "light" else ".dark")
-                figures.save(module.draw(json.loads(text)), path, salt)
+                figure = module.draw(json.loads(text))
+                if figure is None:
+                    raise BuildError("draw() returned None, not a matplotlib figure")
+                figures.save(figure, path, salt)
             hashes[path.name] = sha256_of(path)
         audit()
         made = dataclasses.replace(

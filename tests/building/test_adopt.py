@@ -100,3 +100,11 @@ def test_a_folder_without_manifests_is_refused(built, tmp_path):
         done = built.call("adopt", folder)
         assert done.returncode == 2
         assert said in done.stderr
+
+
+def test_the_figures_of_this_tree_are_not_taken_for_another_machines(built):
+    for folder in ("docs", "docs/figures", "docs/figures/numbers", "."):
+        done = built.call("adopt", folder)
+        assert done.returncode == 2
+        assert f"{folder} holds this tree's own figures" in done.stderr
+        assert done.stdout == ""

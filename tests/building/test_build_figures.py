@@ -15,9 +15,13 @@ TWICE = "scripts/experiments/numbers/twice.py"
     "arguments, said",
     [
         (["rnu"], "unknown command 'rnu' (did you mean 'run'?); there are list, run, check, adopt"),
-        (["run", "numbers/twce"], "unknown experiment 'numbers/twce' (did you mean 'numbers/twi"),
-        (["check", "nmbers"], "(did you mean 'numbers'?); there are numbers/twice"),
-        (["list", "numbers/x*"], "there are numbers/twice"),
+        (
+            ["run", "numbers/twce"],
+            "unknown experiment 'numbers/twce'; did you mean 'numbers/twice'?\n",
+        ),
+        (["check", "nmbers"], "unknown experiment 'nmbers'; did you mean 'numbers'?\n"),
+        (["list", "qq*"], "unknown experiment 'qq*'; `build_figures.py list` shows all\n"),
+        (["list", "scripts/experiments/numbers/twic.py"], "did you mean 'numbers/twice'?\n"),
         (["run", "--size", "ful"], "unknown size 'ful' (did you mean 'full'?); there are smoke, f"),
         (["list", "--size", "small"], "there are smoke, full, gpu"),
         (["run", "--device", "gpu"], "unknown device 'gpu'"),
@@ -25,10 +29,13 @@ TWICE = "scripts/experiments/numbers/twice.py"
         (["run", "numbers/twice", "--size", "gpu", "--device", "cpu"], "there are full, smoke"),
         (["run", "--size", "gpu"], "needs a CUDA device"),
         (["run", "--jobs", "0"], "--jobs must be at least 1, got 0"),
-        (["run", "--jobs", "many"], "invalid int value: 'many'"),
+        (["run", "--jobs", "many"], "build_figures: --jobs must be a whole number, got 'many'\n"),
+        (["run", "--jobs"], "build_figures: --jobs needs a whole number\n"),
+        (["run", "--size"], "build_figures: --size needs one of smoke, full, gpu\n"),
+        (["run", "--device"], "build_figures: --device needs one of auto, cpu, cuda\n"),
         (["run", "--sizes", "full"], "unrecognized arguments: --sizes"),
         (["adopt"], "required: folder"),
-        ([], "required: VERB"),
+        ([], "build_figures: say what to do: list, run, check or adopt\n"),
     ],
 )
 def test_a_mistake_is_answered_with_what_there_is(built, capsys, arguments, said):
@@ -47,12 +54,17 @@ def test_the_answer_is_the_exit_status_of_the_program(built):
 
 def test_an_experiment_that_does_not_parse_is_named_and_the_others_run(project):
     project.experiment("bad/broken", "def run(:\n")
+    alone = project.call("check", "bad")
+    assert alone.stderr == "build_figures: 1 figure is not fresh; mend what is broken\n"
     project.experiment("bad/half", "def run(config, device, workdir): ...\n")
     listed = project.call("list")
     assert listed.returncode == 0
-    assert re.search(r"^bad/broken +broken .*bad/broken.py, line 1 is not Python", listed.stdout)
+    assert re.search(
+        r"^bad/broken +broken .*/broken.py, line 1 is not Python: [^(]*$", listed.stdout, re.M
+    )
     done = project.call("run")
     assert done.returncode == 1
+    assert done.stdout.endswith("1 made, 0 fresh, 2 failed.\n")
     assert "scripts/experiments/bad/half.py defines no function draw()" in done.stderr
     assert "Traceback" not in done.stderr
     assert project.states()["numbers/twice"][0] == "fresh"
@@ -67,6 +79,8 @@ def test_patterns_choose(project):
     states = {name: state for name, (state, _) in project.states().items()}
     assert states == {"numbers/thrice": "missing", "numbers/twice": "fresh", "other/one": "fresh"}
     assert project.call("check", "other").returncode == 0
+    assert project.call("check", "scripts/experiments/other/one.py").returncode == 0
+    assert project.call("check", "./scripts/experiments/other/").returncode == 0
     assert project.call("check", "numbers").returncode == 1
     assert "1 made" in project.build("--force", "other/one").stdout
 

@@ -376,3 +376,11 @@ def test_a_module_edited_before_its_late_import_fails_the_run(project):
     assert done.returncode == 1
     assert "src/fromnoise/late.py changed while it ran" in done.stderr
     assert project.files() == {}
+
+
+def test_a_drawing_that_returns_nothing_is_told(project):
+    project.edit(TWICE, "return label(results)", "label(results)")
+    done = project.call("run")
+    assert done.returncode == 1
+    assert "numbers/twice: draw() returned None, not a matplotlib figure\n" in done.stderr
+    assert project.files() == {}
