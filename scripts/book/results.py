@@ -9,6 +9,7 @@ from typing import Any
 
 from book.errors import BookError
 from book.sources import Number
+from building.tree import experiments
 
 
 @lru_cache(maxsize=256)
@@ -20,6 +21,10 @@ def manifest(root: Path, path: str) -> dict[str, Any]:
     """What the experiment wrote beside its figure."""
     file = root / path
     if not file.is_file():
+        name = path.removeprefix("docs/figures/").removesuffix(".json").removesuffix(".gpu")
+        known = [experiment.name for experiment in experiments(root)]
+        if name not in known:
+            raise BookError(f"there is no experiment {name}{_guess(name, known)}")
         raise BookError(f"there is no {path}: run the experiment first")
     try:
         found = _read(file, file.stat().st_mtime_ns)
@@ -48,10 +53,14 @@ def look_up(tree: dict[str, Any], key: str, path: str) -> Any:
                 break
         else:
             there = [str(k) for k in value] if isinstance(value, dict) else []
-            near = difflib.get_close_matches(parts[at], there, 3) or there[:8]
-            hint = f"; there is {', '.join(near)}" if near else ""
+            hint = _guess(parts[at], there) or (f"; there is {', '.join(there)}" if there else "")
             raise BookError(f"{path} has no result {key}{hint}")
     return value
+
+
+def _guess(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def shown(value: Any, spec: str, key: str) -> str:

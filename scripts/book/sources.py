@@ -484,8 +484,7 @@ def _read_equation(page: Page, block: Block, body: str) -> None:
     name = block.argument
     if not LABEL.match(name):
         page.problem(block.place, f"equation name {name!r} must be lower-case words joined by -")
-    if any(name == other.name for other in page.equations):
-        page.problem(block.place, f"equation {name} stands twice on this page")
+    _read_once(page, block, "equation", page.equations)
     if bool(check) == bool(kind):
         page.problem(
             block.place,
@@ -506,13 +505,20 @@ def _read_equation(page: Page, block: Block, body: str) -> None:
 def _read_figure(page: Page, block: Block, body: str) -> None:
     if not FIGURE_NAME.match(block.argument):
         page.problem(block.place, f"figure name {block.argument!r} must be <chapter>/<experiment>")
-    if any(block.argument == other.name for other in page.figures):
-        page.problem(block.place, f"figure {block.argument} stands twice on this page")
+    _read_once(page, block, "figure", page.figures)
     if not block.options.get("alt"):
         page.problem(block.place, f"figure {block.argument} has no alt text")
     page.figures.append(
         Figure(block.argument, block.options.get("alt", ""), body.strip(), block.place)
     )
+
+
+def _read_once(page: Page, block: Block, kind: str, before: list) -> None:
+    """A name is that of one equation or figure of the page."""
+    first = next((other for other in before if other.name == block.argument), None)
+    if first:
+        sentence = f"{kind} {first.name} stands twice on this page, first in line"
+        page.problem(block.place, f"{sentence} {first.place.line}")
 
 
 def _read_inline(page: Page, prose: str) -> None:

@@ -128,11 +128,11 @@ class Volume:
         except BookError as error:
             yield Problem(Place(BIB), str(error))
             works = {}
-        homes: dict[str, str] = {}
+        homes: dict[str, Place] = {}
         for path, page in self.pages.items():
             yield from page.problems
             for equation in page.equations:
-                if homes.setdefault(equation.name, path) != path:
+                if homes.setdefault(equation.name, equation.place).path != path:
                     sentence = f"equation {equation.name} already stands on {homes[equation.name]}"
                     yield Problem(equation.place, sentence)
                 if equation.check:

@@ -39,9 +39,10 @@ def test_an_interval_is_three_bound_numbers(shelf):
 @pytest.mark.parametrize(
     ("binding", "sentence"),
     [
-        ("[[elbo/gone#x|.2f]]", "there is no docs/figures/elbo/gone.json"),
-        ("[[elbo/gap#gop|.2f]]", "no result gop; there is gap"),
-        ("[[elbo/gap#gap.gone|.2f]]", "has no result gap.gone"),
+        ("[[elbo/gone#x|.2f]]", "there is no experiment elbo/gone"),
+        ("[[elbo/gpa#x|.2f]]", "there is no experiment elbo/gpa; did you mean elbo/gap?"),
+        ("[[elbo/gap#gop|.2f]]", "no result gop; did you mean gap?"),
+        ("[[elbo/gap#gap.zzz|.2f]]", "has no result gap.zzz; there is mean, low, high"),
         ("[[elbo/gap#list.7|.2f]]", "the list has 2 entries"),
         ("[[elbo/gap#gap|.2f]]", "a group of results, not a number"),
         ("[[elbo/gap#share|.2q]]", "cannot be written as '.2q'"),
@@ -88,9 +89,12 @@ def test_an_equation_without_a_sound_check_is_refused(shelf, name, check, senten
 
 def test_an_equation_stands_once_in_the_book(shelf):
     text = "/// equation | gap\n    kind: definition\na\n///\n"
-    shelf.put("docs/chapters/one.md", text)
+    shelf.put("docs/chapters/one.md", f"# One\n\n{text}")
     [problem] = shelf.problems(text)
-    assert "already stands on chapters/one.md" in problem
+    assert problem == "chapters/elbo.md:1: equation gap already stands on chapters/one.md:3"
+    shelf.put("docs/chapters/one.md", "# One\n")
+    [problem] = shelf.problems(text + text)
+    assert problem == "chapters/elbo.md:5: equation gap stands twice on this page, first in line 1"
 
 
 def test_a_figure_has_both_drawings_its_size_and_its_line(shelf):
@@ -120,6 +124,12 @@ def test_a_figure_outside_the_chapters_has_no_number(shelf):
     html = shelf.render(FIGURE, "index.md")
     assert 'src="figures/elbo/gap.svg"' in html
     assert "Figure" not in html
+
+
+def test_a_figure_of_no_experiment_is_told_with_the_nearest(shelf):
+    problems = shelf.problems("# T\n\n" + FIGURE.replace("elbo/gap", "elbo/gapp"))
+    sentence = "there is no experiment elbo/gapp; did you mean elbo/gap?"
+    assert problems == [f"chapters/elbo.md:3: {sentence}"]
 
 
 @pytest.mark.parametrize("gone", ["gap.json", "gap.svg", "gap.dark.svg"])
