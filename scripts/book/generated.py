@@ -193,7 +193,7 @@ def _code(text: str) -> str:
 def modules(volume: Volume) -> str:
     """Every module of the library with its first line."""
     rows = [
-        f'<dt><a href="{volume.href(f"reference/{module.name}.md")}"><code>fromnoise.{module.name}'
+        f'<dt><a href="{volume.href(module.path)}"><code>fromnoise.{module.name}'
         f"</code></a></dt><dd>{volume.with_marks(html.escape(module.says, quote=False))}</dd>"
         for module in reference.modules(volume.root)
     ]

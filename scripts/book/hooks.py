@@ -78,7 +78,7 @@ def _choose_notebook_cache(settings: Any) -> None:
 def _navigation(nav: list[Any]) -> list[Any]:
     """The navigation with modules and notebooks in it; a draft drops what is not written."""
     extra = {
-        "reference/index.md": [f"reference/{m.name}.md" for m in reference.modules(ROOT)],
+        "reference/index.md": [m.path for m in reference.modules(ROOT)],
         "notebooks/index.md": [
             {VOLUME.pages[path].title: f"notebooks/{VOLUME.pages[path].stem}.ipynb"}
             for path in notebooks.chapters_with_code(VOLUME)
@@ -113,9 +113,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Check all sources, then add the generated pages."""
     _report(VOLUME.check())
     for module in reference.modules(ROOT):
-        path = f"reference/{module.name}.md"
-        if files.get_file_from_path(path) is None:
-            files.append(File.generated(config, path, content=_reference(module)))
+        if files.get_file_from_path(module.path) is None:
+            files.append(File.generated(config, module.path, content=_reference(module)))
     for path in notebooks.write(VOLUME):
         # mkdocs-jupyter wants a file on disk, so these are not generated in mkdocs' sense.
         folder = str(ROOT / notebooks.FOLDER)
@@ -124,7 +123,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _reference(module: reference.Module) -> str:
-    VOLUME.current = f"reference/{module.name}.md"
+    VOLUME.current = module.path
     return reference.page(module, VOLUME.with_marks(module.says))
 
 

@@ -21,14 +21,21 @@ class Module:
     name: str
     says: str
 
+    @property
+    def path(self) -> str:
+        """Where its page stands: a folder for each package on the way."""
+        return f"reference/{self.name.replace('.', '/')}.md"
+
 
 def modules(root: Path) -> list[Module]:
-    """Public modules of the package, by name."""
+    """Public modules of the package and of the packages in it, by name."""
+    package = root / "src" / "fromnoise"
     found = []
-    for file in sorted((root / "src" / "fromnoise").glob("*.py")):
+    for file in sorted(package.rglob("*.py")):
         if not file.stem.startswith("_"):
+            name = ".".join(file.relative_to(package).with_suffix("").parts)
             docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-            found.append(Module(file.stem, " ".join(docstring.partition("\n\n")[0].split())))
+            found.append(Module(name, " ".join(docstring.partition("\n\n")[0].split())))
     return found
 
 

@@ -21,6 +21,13 @@ def test_every_public_module_has_a_page_with_title_and_description():
         assert body.strip() == f"::: fromnoise.{module.name}"
 
 
+def test_a_package_in_the_package_is_a_folder_of_pages():
+    paths = {module.name: module.path for module in reference.modules(ROOT)}
+    assert paths["vae"] == "reference/vae.md"
+    assert paths["families.autoregressive"] == "reference/families/autoregressive.md"
+    assert "families" not in paths
+
+
 def test_shapes_have_one_kind_of_quotes():
     one = """<span class="n">Tensor</span><span class="p">,</span> <span class="s1">'*b d'</span>"""
     assert '<span class="s2">"*b d"</span>' in reference.tidy(one)
