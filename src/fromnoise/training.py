@@ -119,14 +119,14 @@ def denoising_loss(
 ) -> Loss:
     r"""Mean squared error of a prediction target, over random times and noise.
 
-    $w(t)\, \lVert f_\theta(x_t, t, c) - y(x_0, \epsilon, t) \rVert^2 / d$ with $t$ uniform,
+    $w_t\, \lVert f_\theta(x_t, t, c) - y(x_0, \epsilon, t) \rVert^2 / D$ with $t$ uniform,
     averaged over the batch. One random offset places the times of a batch evenly, which takes
     noise out of the gradient and leaves its mean alone.
 
     Args:
         schedule: Noise schedule.
         target: What the network is asked for.
-        weight: Weight $w$ as a function of the scales; 1 if not given.
+        weight: Weight $w_t$ as a function of the scales; 1 if not given.
         label_dropout: Share of labels replaced by the null class, for classifier-free guidance.
         null_label: The null class, `n_classes` of the network; needed to drop labels.
         t_min: Earliest time.

@@ -90,7 +90,7 @@ def test_an_error_of_the_target_becomes_an_error_of_the_data() -> Sides:
         )
         return torch.linalg.solve(system, torch.stack([x_t, target + slip], dim=-2))[:, 0]
 
-    lefts, rights, flips, roots = [], [], [], []
+    lefts, rights, flips, roots, blind = [], [], [], [], []
     cosine, rectified = Cosine()(t), Rectified()(t)
     zero, one = torch.zeros_like(t), torch.ones_like(t)
     for scales, a, b, gain in (
@@ -104,17 +104,22 @@ def test_an_error_of_the_target_becomes_an_error_of_the_data() -> Sides:
         rights.append(gain * miss)
         flips.append(miss / gain)
         roots.append(gain.sqrt() * miss)
+        blind.append(scales.sigma_t.square() * miss)
     return Sides(
         torch.cat(lefts),
         torch.cat(rights),
-        {"gain upside down": torch.cat(flips), "square forgotten": torch.cat(roots)},
+        {
+            "gain upside down": torch.cat(flips),
+            "square forgotten": torch.cat(roots),
+            "signal forgotten": torch.cat(blind),
+        },
     )
 
 
 @proves("training-scale-shift")
 def test_stretched_data_are_data_at_another_noise_level() -> Sides:
-    """Gaussian data: the exact denoiser of c x_0, against that of x_0 at the shifted log-SNR."""
-    mean, cov, c = normal(3, seed=0), covariance(3, 1), 8.0
+    """Gaussian data: the exact denoiser of a x_0, against that of x_0 at the shifted log-SNR."""
+    mean, cov, a = normal(3, seed=0), covariance(3, 1), 8.0
     alpha, sigma = torch.tensor(0.7, dtype=FLOAT), torch.tensor(0.6, dtype=FLOAT)
     x_t = normal(4, 3, seed=2)
 
@@ -122,7 +127,7 @@ def test_stretched_data_are_data_at_another_noise_level() -> Sides:
         gain = alpha * cov @ torch.linalg.inv(alpha**2 * cov + sigma**2 * torch.eye(3, dtype=FLOAT))
         return mean + (x_t - alpha * mean) @ gain.T
 
-    left = denoise(c * mean, c * c * cov, alpha, sigma) / c
+    left = denoise(a * mean, a * a * cov, alpha, sigma) / a
 
     def shifted(shift: float) -> Tensor:
         """Same data, unstretched, at log-SNR + shift; found from the library's oracle."""
@@ -136,10 +141,10 @@ def test_stretched_data_are_data_at_another_noise_level() -> Sides:
 
     return Sides(
         left,
-        shifted(2 * math.log(c)),
+        shifted(2 * math.log(a)),
         {
-            "not squared": shifted(math.log(c)),
-            "sign": shifted(-2 * math.log(c)),
+            "not squared": shifted(math.log(a)),
+            "sign": shifted(-2 * math.log(a)),
             "no shift": shifted(0.0),
         },
     )
@@ -149,21 +154,21 @@ def test_stretched_data_are_data_at_another_noise_level() -> Sides:
 def test_averaging_pixels_raises_the_signal_to_noise_ratio() -> Sides:
     """Left: log-SNR of block means, from the matrix that takes them. Right: the shift."""
     lefts, rights, linear, none = [], [], [], []
-    for s in (1, 2, 4):
+    for b in (1, 2, 4):
         side = 8
         block = torch.kron(
-            torch.eye(side // s, dtype=FLOAT), torch.full((1, s), 1 / s, dtype=FLOAT)
+            torch.eye(side // b, dtype=FLOAT), torch.full((1, b), 1 / b, dtype=FLOAT)
         )
         average = torch.kron(block, block)
         alpha, sigma = 0.8, 0.6
         noise = sigma**2 * (average @ average.T).diagonal()
         # An image that is constant within blocks keeps its variance of 1 under averaging.
-        smooth = average.T * s * s
+        smooth = average.T * b * b
         signal = alpha**2 * (average @ smooth @ smooth.T @ average.T).diagonal()
         lefts.append((signal / noise).log())
         level = math.log(alpha**2 / sigma**2)
-        rights.append(torch.full_like(lefts[-1], level + 2 * math.log(s)))
-        linear.append(torch.full_like(lefts[-1], level + math.log(s)))
+        rights.append(torch.full_like(lefts[-1], level + 2 * math.log(b)))
+        linear.append(torch.full_like(lefts[-1], level + math.log(b)))
         none.append(torch.full_like(lefts[-1], level))
     return Sides(
         torch.cat(lefts),
@@ -335,20 +340,20 @@ def test_the_frechet_distance_is_the_cost_of_the_optimal_map() -> Sides:
 def test_two_samples_of_one_distribution_lie_apart() -> Sides:
     """Left: expectation over every possible pair of samples. Right: the closed form."""
     points, shares = normal(3, 2, seed=5), normal(3, seed=6).softmax(0)
-    n, m = 2, 3
+    n_a, n_b = 2, 3
     left = torch.zeros((), dtype=FLOAT)
-    for draw in itertools.product(range(3), repeat=n + m):
+    for draw in itertools.product(range(3), repeat=n_a + n_b):
         probability = shares[list(draw)].prod()
-        gap = points[list(draw[:n])].mean(0) - points[list(draw[n:])].mean(0)
+        gap = points[list(draw[:n_a])].mean(0) - points[list(draw[n_a:])].mean(0)
         left = left + probability * gap.square().sum()
     mean = (shares[:, None] * points).sum(0)
     trace = (shares[:, None] * (points - mean).square()).sum()
     return Sides(
         left,
-        trace * (1 / n + 1 / m),
+        trace * (1 / n_a + 1 / n_b),
         {
-            "one sample only": trace / n,
-            "pooled size": trace / (n + m),
+            "one sample only": trace / n_a,
+            "pooled size": trace / (n_a + n_b),
             "unbiased": torch.zeros((), dtype=FLOAT),
         },
     )
