@@ -49,9 +49,9 @@ class TrainingSettings:
     n_steps: int = 1000
     batch_size: int = 128
     learning_rate: float = 2e-3
-    """Peak of the schedule: linear warm-up, then half a cosine down."""
+    """Base rate $h$: a linear warm-up times half a cosine down, so the peak stays below it."""
     final_share: float = 0.0
-    """Share of the peak at which the cosine ends; 1 keeps the rate constant."""
+    """Share of it at which the cosine ends; 1 keeps the rate constant after the warm-up."""
     warmup_steps: int = 50
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
