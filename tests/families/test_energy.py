@@ -1,0 +1,205 @@
+"""Contrastive gradients, exactly on a grid; the constant, by closed form; and what is learned."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch.func import jacrev
+
+from fromnoise.families.energy import (
+    SETTINGS,
+    EnergyModel,
+    Settings,
+    contrastive_loss,
+    energy_score,
+    fit,
+)
+from fromnoise.gaussians import Gaussian
+from fromnoise.generative_models import Model
+from fromnoise.score import langevin
+
+F64 = torch.float64
+PLACES = torch.cartesian_prod(*[torch.linspace(-1.5, 1.5, 4, dtype=F64)] * 2)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=rng(seed), dtype=F64)
+
+
+def energy_of(theta):
+    """A small family of energies that is not linear in its parameters."""
+    return lambda x: torch.tanh(x @ theta[:, :2].T) @ theta[:, 2] + 0.3 * (theta[:, 2] ** 2).sum()
+
+
+THETA = normal(3, 3, seed=1)
+DATA = normal(16, seed=2).softmax(0)
+
+
+def log_p(theta):
+    """The model on the 16 places, its constant a sum."""
+    return (-energy_of(theta)(PLACES)).log_softmax(0)
+
+
+def kl(q, log_p):
+    return (q * (q.log() - log_p)).sum()
+
+
+def mean_gradient(q, p):
+    """Gradient of the library's loss, averaged over all pairs of a data place and a negative."""
+
+    def loss(theta):
+        pairs = [
+            q[i] * p[j] * contrastive_loss(energy_of(theta), PLACES[i : i + 1], PLACES[j : j + 1])
+            for i in range(16)
+            for j in range(16)
+        ]
+        return torch.stack(pairs).sum()
+
+    return jacrev(loss)(THETA)
+
+
+def chain():
+    """A Markov chain on the places that leaves the model alone: Metropolis, any place proposed."""
+    p = log_p(THETA).exp()
+    moves = torch.minimum(torch.ones(16, 16, dtype=F64), p[None, :] / p[:, None]) / 16
+    moves = moves - torch.diag(moves.diagonal())
+    moves = moves + torch.diag(1 - moves.sum(1))
+    torch.testing.assert_close(p @ moves, p, rtol=0, atol=1e-14)
+    return moves
+
+
+def test_with_negatives_from_the_model_the_gradient_is_that_of_the_likelihood():
+    p = log_p(THETA).exp()
+    expected = jacrev(lambda theta: -(DATA * log_p(theta)).sum())(THETA)
+    torch.testing.assert_close(mean_gradient(DATA, p), expected, rtol=0, atol=1e-12)
+    uniform = torch.full((16,), 1 / 16, dtype=F64)
+    for wrong in (mean_gradient(p, DATA), mean_gradient(DATA, uniform)):
+        assert (wrong - expected).abs().max() > 1e-3
+
+
+def test_with_a_short_chain_it_is_that_of_a_difference_of_divergences():
+    """The chain's end held still: its own dependence on the weights is what the method drops."""
+    q_1 = DATA @ chain()
+    found = mean_gradient(DATA, q_1)
+    held = jacrev(lambda theta: kl(DATA, log_p(theta)) - kl(q_1, log_p(theta)))(THETA)
+    torch.testing.assert_close(found, held, rtol=0, atol=1e-12)
+    likelihood = jacrev(lambda theta: kl(DATA, log_p(theta)))(THETA)
+    assert (found - likelihood).abs().max() > 1e-3
+    long = DATA @ torch.linalg.matrix_power(chain(), 400)
+    torch.testing.assert_close(mean_gradient(DATA, long), likelihood, rtol=0, atol=1e-10)
+    assert mean_gradient(DATA, DATA).abs().max() < 1e-14
+
+
+def test_no_gradient_flows_into_the_negatives():
+    negatives = normal(4, 2).requires_grad_()
+    weight = torch.ones((), dtype=F64, requires_grad=True)
+    contrastive_loss(
+        lambda x: weight * x.square().sum(1), normal(3, 2, seed=1), negatives
+    ).backward()
+    assert negatives.grad is None
+    expected = normal(3, 2, seed=1).square().sum(1).mean() - normal(4, 2).square().sum(1).mean()
+    torch.testing.assert_close(weight.grad, expected, rtol=1e-12, atol=0)
+
+
+def random_model(n_dims=2):
+    model = EnergyModel(n_dims, width=8).double().requires_grad_(False)
+    generator = rng(3)
+    for p in model.parameters():
+        p.copy_(0.5 * torch.randn(p.shape, generator=generator, dtype=F64))
+    model.center.copy_(torch.linspace(0.5, -0.5, n_dims))
+    model.bowl_width.fill_(1.4)
+    return model
+
+
+@pytest.mark.parametrize("n_dims", [1, 2])
+def test_the_density_integrates_to_one_on_a_grid_of_another_make(n_dims):
+    model = random_model(n_dims)
+    axis = torch.linspace(-13, 12, 431, dtype=F64)
+    x = torch.cartesian_prod(*[axis] * n_dims).view(-1, n_dims)
+    total = model.log_prob(x).exp().sum() * (25 / 430) ** n_dims
+    assert abs(total.item() - 1) < 1e-10
+
+
+@pytest.mark.parametrize("n_dims", [1, 2])
+def test_an_empty_bowl_is_a_gaussian(n_dims):
+    """And the score and the chains' start are the Gaussian's; another width would be seen."""
+    model = random_model(n_dims)
+    for p in model.parameters():
+        p.zero_()
+    bell = Gaussian(model.center, 1.4**2 * torch.eye(n_dims, dtype=F64))
+    x = normal(9, n_dims)
+    torch.testing.assert_close(model.log_prob(x), bell.log_prob(x), rtol=0, atol=1e-12)
+    torch.testing.assert_close(model.score(x), bell.score(x), rtol=0, atol=1e-12)
+    assert (model.log_prob(x) + model.energy(x)).abs().min() > 0.1
+    z = torch.randn(9, n_dims, generator=rng(4), dtype=F64)
+    torch.testing.assert_close(model.start(9, rng(4)), bell.mean + 1.4 * z, rtol=0, atol=1e-12)
+
+
+def test_the_score_is_the_slope_of_the_log_density():
+    model = random_model()
+    x = normal(6, 2)
+    expected = torch.stack([jacrev(lambda one: model.log_prob(one[None])[0])(row) for row in x])
+    torch.testing.assert_close(energy_score(model.energy, x), expected, rtol=0, atol=1e-12)
+    with torch.no_grad():
+        assert torch.equal(model.score(x), energy_score(model.energy, x))
+
+
+def test_samples_are_corrected_langevin_chains_from_the_bowl():
+    model, generator = random_model(), rng(5)
+    x = model.start(6, generator)
+    x = langevin(model.score, x, 4, 0.3, generator, lambda x: -model.energy(x))
+    assert torch.equal(model.sample(6, rng(5), n_steps=4, step=0.3), x)
+
+
+def test_chains_meet_the_moments_of_the_density():
+    """Means of x and x^2 against quadrature, at six standard errors; half the energy is refused."""
+    model = random_model()
+    axis = torch.linspace(-13, 12, 431, dtype=F64)
+    grid = torch.cartesian_prod(axis, axis)
+    mass = model.log_prob(grid).exp() * (25 / 430) ** 2
+    expected = torch.cat([mass @ grid, mass @ grid.square()])
+    x = model.sample(2000, rng(6), n_steps=150, step=0.3)
+
+    def errors(x):
+        values = torch.cat([x, x.square()], 1)
+        return ((values.mean(0) - expected) / (values.std(0) / len(x) ** 0.5)).abs().max()
+
+    assert errors(x) < 6
+    start = model.start(2000, rng(6))
+    hot = langevin(lambda x: model.score(x) / 2, start, 150, 0.3, rng(7))
+    assert errors(hot) > 12
+
+
+def test_it_learns_the_ring(ring, ring_data, held_out):
+    """Held-out log likelihood within 0.4 nats of the truth; a Gaussian stays 1 nat behind."""
+    model = fit(ring_data, settings=dataclasses.replace(SETTINGS, n_steps=300))
+    assert isinstance(model, Model)
+    gap = (ring.log_prob(held_out) - model.log_prob(held_out)).mean().item()
+    assert -0.02 < gap < 0.4
+    x = model.sample(1000, rng(2), n_steps=200)
+    assert x.dtype == ring_data.dtype
+    nearest = (x[:, None] - ring.components.mean).norm(dim=-1).argmin(1)
+    assert torch.bincount(nearest, minlength=8).min() > 60
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: EnergyModel(0), "sizes must be at least 1, got 0"),
+        (lambda: EnergyModel(3).log_prob(torch.zeros(1, 3)), "1 or 2 dimensions, got 3"),
+        (lambda: EnergyModel(2).log_partition(reach=0.0), "got 0.0, 241"),
+        (lambda: contrastive_loss(torch.sum, torch.zeros(0, 2), torch.zeros(1, 2)), "got 0 and 1"),
+        (lambda: Settings(n_chains=0), r"at least 1, got \(600, 256, 0, 10\)"),
+        (lambda: Settings(chain_step=math.nan), "got 0.005, nan"),
+        (lambda: Settings(restart=1.5), "got 1.5, 0.99"),
+        (lambda: fit(torch.ones(5, 2)), "do not vary"),
+    ],
+)
+def test_bad_input_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
