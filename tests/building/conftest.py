@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,8 @@ class Project:
             *map(str, arguments),
         ]
         environment = {**os.environ, "PYTHONPATH": str(self.root / "fake")}
+        # A suite that runs in the background inherits a deaf ear for Ctrl-C and would pass it on.
+        options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         return subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
