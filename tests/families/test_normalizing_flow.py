@@ -1,13 +1,13 @@
 """Each layer is undone exactly, and its log-determinant is that of autograd's Jacobian."""
 
 import dataclasses
-import math
 
 import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from fromnoise.families.normalizing_flow import SETTINGS, Affine, NormalizingFlow, Spline, fit
+from fromnoise.families.normalizing_flow import SETTINGS, NormalizingFlow, fit
+from fromnoise.families.transforms import Affine, Spline
 from fromnoise.generative_models import Model
 
 F64 = torch.float64
@@ -89,40 +89,6 @@ def test_the_density_integrates_to_one(transform):
     assert abs(without - 1) > 1e-2
 
 
-def test_the_curve_goes_through_its_knots_with_its_slopes():
-    """At the knots the value and the slope are the ones that the parameters name."""
-    spline, parameters = Spline(4, 2.0), normal(11, seed=4)
-    sizes = [4 * (1e-3 / 4 + (1 - 1e-3) * part.softmax(0)) for part in parameters[:8].view(2, 4)]
-    knots = [part.cumsum(0)[:-1] - 2 for part in sizes]
-    y, log_slope = spline(knots[0], parameters.expand(3, 11))
-    torch.testing.assert_close(y, knots[1], rtol=0, atol=1e-12)
-    slopes = torch.log1p((math.e - 1) * parameters[8:].exp()) + 1e-3
-    torch.testing.assert_close(log_slope.exp(), slopes, rtol=1e-12, atol=0)
-    # From the left it comes to the same value and slope: no jump at a knot.
-    y, log_slope = spline(knots[0] - 1e-12, parameters.expand(3, 11))
-    torch.testing.assert_close(y, knots[1], rtol=0, atol=1e-10)
-    torch.testing.assert_close(log_slope.exp(), slopes, rtol=1e-9, atol=0)
-
-
-def test_a_spline_moves_nothing_outside_and_rises_inside():
-    spline, parameters = Spline(4, 2.0), 2 * normal(11, seed=5)
-    u = torch.linspace(-3, 3, 601, dtype=F64)
-    y, log_slope = spline(u, parameters.expand(601, 11))
-    outside = u.abs() >= 2
-    assert torch.equal(y[outside], u[outside])
-    assert bool((log_slope[outside] == 0).all())
-    assert bool((y.diff() > 0).all())
-    assert (y - u).abs().max() > 0.1
-
-
-@pytest.mark.parametrize("transform", [Affine(), Spline()], ids=["affine", "spline"])
-def test_zero_parameters_are_nearly_the_identity(transform):
-    u = torch.linspace(-3, 3, 50, dtype=F64)
-    y, log_slope = transform(u, torch.zeros(50, transform.n_parameters, dtype=F64))
-    assert (y - u).abs().max() < 2e-3
-    assert log_slope.abs().max() < 2e-3
-
-
 def test_samples_are_noise_led_back():
     flow = random_flow(Spline())
     z = torch.randn(7, 2, generator=rng(6), dtype=F64)
@@ -149,8 +115,6 @@ def test_it_learns_the_ring(ring, ring_data, held_out):
         (lambda: NormalizingFlow(1), "n_dims >= 2"),
         (lambda: NormalizingFlow(2).log_prob(torch.zeros(1, 3)), "2 entries, got 3"),
         (lambda: NormalizingFlow(2).to_data(torch.zeros(1, 3)), "2 entries, got 3"),
-        (lambda: Spline(1), "n_bins >= 2"),
-        (lambda: Spline(4, math.inf), "got 4, inf"),
         (lambda: fit(torch.ones(5, 2)), "must vary"),
     ],
 )
