@@ -75,7 +75,7 @@ def score_of_denoiser(denoiser: PointDenoiser, x_t: Points, sigma: float) -> Poi
         ValueError: If `sigma` is not positive.
 
     Source:
-        Alain and Bengio 2014, <https://jmlr.org/papers/v15/alain14a.html>.
+        Alain and Bengio 2014, <https://arxiv.org/abs/1211.4246>.
     """
     if not 0 < sigma < math.inf:
         raise ValueError(f"sigma must be positive and finite, got {sigma}")
