@@ -62,6 +62,11 @@ def test_a_spline_moves_nothing_outside_and_rises_inside():
     assert bool((log_slope[outside] == 0).all())
     assert bool((y.diff() > 0).all())
     assert (y - u).abs().max() > 0.1
+    # It meets the straight ends with their slope, which no parameter can change.
+    u = torch.tensor([-2.0, 2.0], dtype=F64) * (1 - 1e-12)
+    y, log_slope = spline(u, parameters.expand(2, 11))
+    torch.testing.assert_close(y, u, rtol=0, atol=1e-10)
+    torch.testing.assert_close(log_slope, 0 * u, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("transform", [Affine(), Spline()], ids=["affine", "spline"])
