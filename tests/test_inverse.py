@@ -145,6 +145,7 @@ def test_replacement_does_not_find_the_posterior_and_repeats_come_nearer():
     exact_mean, exact_var = 0.8 * 1.5, 1 - 0.8**2
     # Forced entries end exactly as known.
     mean, cov = replacement_moments(estimate, Cosine(), uniform_times(50), KNOWN, SEEN)
+    assert mean[1] == unseen(50, 1)[0]
     assert mean[0] == 1.5
     assert cov[0].abs().max() == 0
     coarse, fine = unseen(100, 1), unseen(400, 1)
@@ -189,6 +190,7 @@ def test_replacement_writes_over_and_repaint_once_is_replacement():
     assert torch.equal(found[:, 1], move(ddim_step)[:, 1])
     assert torch.equal(found, move(repaint(ddim_step, KNOWN, y, 1)))
     assert not torch.equal(found, move(repaint(ddim_step, KNOWN, y, 2)))
+    assert torch.equal(move(repaint(ddim_step, KNOWN, y)), move(repaint(ddim_step, KNOWN, y, 10)))
 
 
 def test_dps_subtracts_the_slope_of_the_misfit():
@@ -238,8 +240,14 @@ def test_bad_input_is_refused():
             dps(ddim_step, Dense(MATRIX), Y[None], bad)
     with pytest.raises(ValueError, match="n_repeats must be at least 1"):
         repaint(ddim_step, KNOWN, SEEN[None], 0)
-    with pytest.raises(ValueError, match="need n_repeats >= 1"):
-        replacement_moments(denoiser(PAIR, Cosine()), Cosine(), uniform_times(2), KNOWN, SEEN, 0)
+    chain = (denoiser(PAIR, Cosine()), Cosine())
+    for times, n_repeats in ((uniform_times(2), 0), (uniform_times(1)[:1], 1)):
+        with pytest.raises(ValueError, match="need n_repeats >= 1"):
+            replacement_moments(*chain, times, KNOWN, SEEN, n_repeats)
+    # One step is a chain too; from pure noise to data it makes its mean certain.
+    mean, cov = replacement_moments(*chain, uniform_times(1), KNOWN, SEEN)
+    assert mean.tolist() == [1.5, 0.0]
+    assert not cov.any()
     at_noise = torch.ones(1, dtype=F64)
     guided = measurement_guided(
         denoiser(PRIOR, Cosine()), Cosine(), Dense(MATRIX), Y[None], NOISE_STD

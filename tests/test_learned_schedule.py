@@ -80,6 +80,22 @@ def test_log_snr_beyond_the_ends_is_refused_and_rounding_is_not(schedule):
     torch.testing.assert_close(found, torch.tensor([0.0, 1.0]), rtol=0, atol=1e-5)
 
 
+@EVERY
+def test_times_may_have_any_shape(schedule):
+    t = inner_times(6)
+    flat = schedule(t)
+    for shaped, pick in ((t.reshape(2, 3), slice(None)), (t[4], 4)):
+        for scale, expected in zip(schedule(shaped), flat, strict=True):
+            assert torch.equal(scale, expected[pick].reshape(shaped.shape))
+
+
+def test_it_starts_near_a_straight_line():
+    t = torch.linspace(0, 1, 101, dtype=F64)
+    away = SCHEDULES[2](t).log_snr_t - (13.3 - 18.3 * t)
+    assert 0 < away.abs().max() < 0.5
+    assert (SCHEDULES[3](t).log_snr_t - (13.3 - 18.3 * t)).abs().max() > 0.5
+
+
 def test_float32_times_give_float32_scales():
     assert all(scale.dtype == torch.float32 for scale in SCHEDULES[3](torch.tensor([0.3])))
 

@@ -78,11 +78,15 @@ def test_averaging_is_the_mean_of_squares_and_inpainting_blanks():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="factor must be at least 1"):
         Averaging(0)
-    with pytest.raises(ValueError, match="do not tile"):
-        Averaging(4).apply(normal(1, 1, 4, 6))
+    for sides in ((4, 6), (6, 4)):
+        with pytest.raises(ValueError, match="do not tile"):
+            Averaging(4).apply(normal(1, 1, *sides))
     with pytest.raises(ValueError, match="odd sides"):
         Blur(normal(2, 3))
-    with pytest.raises(ValueError, match="too small"):
-        Blur(normal(11, 3)).apply(normal(1, 1, 4, 6))
+    for sides in ((11, 3), (3, 15)):
+        with pytest.raises(ValueError, match="too small"):
+            Blur(normal(*sides)).apply(normal(1, 1, 4, 6))
+    # Half a kernel as long as the image goes around once.
+    assert Blur(normal(9, 13)).apply(normal(1, 1, 4, 6)).shape == (1, 1, 4, 6)
     with pytest.raises(ValueError, match="mask is"):
         Inpainting(torch.ones(3, dtype=torch.bool)).apply(normal(2, 4))

@@ -72,6 +72,10 @@ def test_published_values_of_edm():
     assert_told_apart(c.c_out, sigma * 0.5 / total.sqrt())
     assert_told_apart(c.c_in, 1 / total.sqrt())
     assert_told_apart(c.c_noise, sigma.log() / 4, sigma.log() / 2)
+    assert PredictResidual().data_std == 0.5
+    half = preconditioned(lambda x, c_noise: x, schedule)(normal(25, 3), T)
+    given = preconditioned(lambda x, c_noise: x, schedule, 0.5)(normal(25, 3), T)
+    assert torch.equal(half, given)
     assert_told_apart(edm_weight(schedule(T)), total / (sigma * 0.5) ** 2)
 
 
@@ -140,6 +144,7 @@ def test_weights_have_the_names_of_their_losses(schedule):
     assert_told_apart(residual(at), one)
     expected = torch.minimum(at.snr_t, torch.tensor(5.0, dtype=F64))
     assert_told_apart(min_snr_weight(at), expected, at.snr_t)
+    assert_told_apart(min_snr_weight(at, 0.5), at.snr_t.clamp(max=0.5), expected)
     assert_told_apart(for_target(min_snr_weight, PredictX0())(at), expected)
     # The bound over the simple loss is half the speed of the log-SNR.
     ratio = elbo_weight(at) / simple_weight(at)
