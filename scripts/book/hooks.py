@@ -78,7 +78,7 @@ def _choose_notebook_cache(settings: Any) -> None:
 def _navigation(nav: list[Any]) -> list[Any]:
     """The navigation with modules and notebooks in it; a draft drops what is not written."""
     extra = {
-        "reference/index.md": [{m.name: m.path} for m in reference.modules(ROOT)],
+        "reference/index.md": [m.path for m in reference.modules(ROOT)],
         "notebooks/index.md": [
             {VOLUME.pages[path].title: f"notebooks/{VOLUME.pages[path].stem}.ipynb"}
             for path in notebooks.chapters_with_code(VOLUME)
