@@ -43,6 +43,9 @@ def adopt(
                 shutil.copyfile(file, draft / file.name)
             # What was checked must be what was copied.
             reason = freshness.why_outputs_differ(made, experiment, made.size, draft)
+            reason = reason or freshness.why_weights_differ(
+                made, experiment, made.size, draft, sources
+            )
             if reason or manifest.load(draft / path.name) != made:
                 refusals.append(f"refused {path}: it changed while it was read")
                 continue
@@ -66,6 +69,8 @@ def _acceptable(made: Manifest, path: Path, sources: Sources) -> Experiment:
         raise BuildError(f"made from other code: {reason}")
     if reason := freshness.differences(made.draw_code, code.draw):
         raise BuildError(f"drawn by other code: {reason}")
-    if reason := freshness.why_outputs_differ(made, experiment, made.size, path.parent):
+    if reason := freshness.why_weights_differ(
+        made, experiment, made.size, path.parent, sources
+    ) or freshness.why_outputs_differ(made, experiment, made.size, path.parent):
         raise BuildError(reason)
     return experiment

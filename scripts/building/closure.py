@@ -14,7 +14,7 @@ from pathlib import Path
 from building.syntax import Unit, canonical, combined, digest, identifiers, sha_of_text, units_of
 from building.tree import ROOT, BuildError, Declared, Experiment, declared
 
-RUN_ROOTS = {"run", "SIZES", "Config", "needs"}
+RUN_ROOTS = {"run", "SIZES", "Config", "needs", "publishes"}
 PAINTER = "fromnoise.figures"
 """Writes every figure, so every drawing stands on it, imported or not."""
 

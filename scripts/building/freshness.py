@@ -84,6 +84,9 @@ def judge(experiment: Experiment, size: str, sources: Sources) -> State:
     cost = made.cost
     if reason := why_stale(made, experiment, size, code, needs):
         return state("stale", reason)
+    # Weights cannot be made from the results as a drawing can: without them the run is undone.
+    if reason := why_weights_differ(made, experiment, size, path.parent, sources):
+        return state("stale", reason)
     if reason := differences(made.draw_code, code.draw):
         return state("redraw", reason)
     if reason := why_outputs_differ(made, experiment, size, path.parent):
@@ -111,12 +114,27 @@ def why_stale(
 def why_outputs_differ(made: Manifest, experiment: Experiment, size: str, folder: Path) -> str:
     """Why the files are not those the manifest was written with; empty when they are."""
     expected = {figure.name for figure in experiment.figures(size)}
-    if set(made.outputs) != expected:
-        return f"the manifest lists {', '.join(sorted(made.outputs)) or 'no outputs'}"
-    for name, sha in made.outputs.items():
+    drawn = {name: sha for name, sha in made.outputs.items() if name not in made.weights}
+    if set(drawn) != expected:
+        return f"the manifest lists {', '.join(sorted(drawn)) or 'no outputs'}"
+    return _why_files_differ(drawn, folder)
+
+
+def why_weights_differ(
+    made: Manifest, experiment: Experiment, size: str, folder: Path, sources: Sources
+) -> str:
+    """Why the published weights are not those of the run; empty when they are."""
+    names = sources.experiment(experiment)[1].publishes
+    if set(made.weights) != {experiment.weights(size, name).name for name in names}:
+        return f"the manifest lists {', '.join(sorted(made.weights)) or 'no weights'}"
+    return _why_files_differ(made.weights, folder)
+
+
+def _why_files_differ(files: dict[str, str], folder: Path) -> str:
+    for name, sha in files.items():
         try:
             if sha256_of(folder / name) != sha:
-                return f"{name} is not the file that was drawn"
+                return f"{name} is not the file that was made"
         except OSError as error:
             return f"{name} cannot be read: {error.strerror}"
     return ""
@@ -165,6 +183,13 @@ def differences(
     return ", ".join(reasons[:3]) + more
 
 
+def _published(root: Path, experiment: Experiment) -> tuple[str, ...]:
+    try:
+        return Sources(root).experiment(experiment)[1].publishes
+    except BuildError:
+        return ()
+
+
 def _figures_lie(experiment: Experiment, size: str) -> bool:
     return any(figure.exists() for figure in experiment.figures(size))
 
@@ -177,6 +202,7 @@ def _orphans(root: Path, found: list[State]) -> list[State]:
         sizes = ("full", "gpu") if state.state == "broken" else (state.size,)
         for size in sizes:
             known |= {experiment.manifest(size), *experiment.figures(size)}
+            known |= {experiment.weights(size, name) for name in _published(root, experiment)}
     top = root / "docs" / "figures"
     files = sorted(path for path in top.rglob("*") if path.is_file())
     return [

@@ -61,8 +61,14 @@ class Manifest:
         return combined(self.draw_code)
 
     @property
+    def weights(self) -> dict[str, str]:
+        """File name to SHA-256 of the weights among the outputs."""
+        return {name: sha for name, sha in self.outputs.items() if name.endswith(".safetensors")}
+
+    @property
     def results_hash(self) -> str:
-        return _sha(self.results)
+        """Of all that experiments which need this one may read."""
+        return _sha([self.results, self.weights] if self.weights else self.results)
 
     @property
     def cost(self) -> float:

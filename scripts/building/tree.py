@@ -52,6 +52,10 @@ class Experiment:
     def figures(self, size: str) -> tuple[Path, Path]:
         return self.figure(size, "light"), self.figure(size, "dark")
 
+    def weights(self, size: str, name: str) -> Path:
+        """Where the weights lie that this experiment publishes under that name."""
+        return self.folder(size) / f"{self._stem(size)}.{name}.safetensors"
+
     def work(self, size: str) -> Path:
         """Scratch folders, one per state of the code, that survive a kill."""
         return self.root / ".build" / "work" / self.name / size
@@ -88,10 +92,12 @@ class Declared:
     question: str
     sizes: tuple[str, ...]
     needs: tuple[str, ...]
+    publishes: tuple[str, ...]
+    """Names of the weights that `run` leaves in its work folder for other experiments and pages."""
 
 
 def declared(experiment: Experiment, module: ast.Module) -> Declared:
-    """Read docstring, SIZES and needs.
+    """Read docstring, SIZES, needs and publishes.
 
     Raises:
         BuildError: A part of an experiment is missing or not written out.
@@ -112,12 +118,21 @@ def declared(experiment: Experiment, module: ast.Module) -> Declared:
     for size in names:
         if size not in SIZES:
             raise BuildError(f"{where} has an unknown size {size!r}; there are {', '.join(SIZES)}")
-    needs = values.get("needs", ast.Tuple(elts=[]))
-    if not isinstance(needs, ast.Tuple | ast.List) or not all(_is_text(n) for n in needs.elts):
-        raise BuildError(f"{where}: needs must be a tuple of names of experiments, written out")
+    needs = _texts(values, "needs", f"{where}: needs must be a tuple of names of experiments")
+    publishes = _texts(values, "publishes", f"{where}: publishes must be a tuple of names")
     docstring = ast.get_docstring(module) or ""
     question = docstring.strip().partition("\n\n")[0].replace("\n", " ")
-    return Declared(question, names, tuple(item.value for item in needs.elts))
+    return Declared(question, names, needs, publishes)
+
+
+def _texts(values: dict[str, ast.expr], name: str, otherwise: str) -> tuple[str, ...]:
+    """The strings of a tuple; none where it is not assigned."""
+    found = values.get(name, ast.Tuple(elts=[]))
+    if isinstance(found, ast.Tuple | ast.List):
+        texts = [item.value for item in found.elts if isinstance(item, ast.Constant)]
+        if len(texts) == len(found.elts) and all(isinstance(text, str) for text in texts):
+            return tuple(str(text) for text in texts)
+    raise BuildError(f"{otherwise}, written out")
 
 
 def _assignments(module: ast.Module):

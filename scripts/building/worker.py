@@ -22,7 +22,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
@@ -146,9 +146,13 @@ def _make(order: Order, clock: Clock) -> None:
         module, before, loaded = _imported(experiment, sources, code)
         if order.only_draw:
             made = manifest.load(experiment.manifest(size))
+            weights = {}
         else:
-            made = _run(order, module, sources, code, clock)
-        _draw(order, module, made, code, lambda: _audit(experiment, code, before, loaded))
+            made, workdir = _run(order, module, sources, code, clock)
+            weights = _weights_of(order, sources, workdir)
+            hashes = {name: sha256_of(file) for name, file in weights.items()}
+            made = dataclasses.replace(made, outputs=hashes)
+        _draw(order, module, made, code, weights, lambda: _audit(experiment, code, before, loaded))
 
 
 def _imported(
@@ -169,7 +173,41 @@ def _imported(
     return module, before, set(sys.modules)
 
 
-def _run(order: Order, module: ModuleType, sources: Sources, code: Code, clock: Clock) -> Manifest:
+MOST_BYTES = 4_000_000
+"""Published weights are committed and loaded by pages: what is larger does not belong there."""
+
+
+def _read(experiment: Experiment, made: Manifest) -> dict[str, Any]:
+    """What an experiment that needs this one is given: its results, and paths of its weights."""
+    if not made.weights:
+        return made.results
+    folder = experiment.folder(made.size)
+    weights = {name.split(".")[-2]: str(folder / name) for name in made.weights}
+    return {**made.results, "weights": weights}
+
+
+def _weights_of(order: Order, sources: Sources, workdir: Path) -> dict[str, Path]:
+    """Where `run` left the weights it publishes, by the name they will have.
+
+    Raises:
+        BuildError: They are not there, too large, or a result has the name they go under.
+    """
+    experiment = order.experiment
+    found = {}
+    for name in sources.experiment(experiment)[1].publishes:
+        file = workdir / f"{name}.safetensors"
+        if not file.is_file():
+            raise BuildError(f"{experiment.name} publishes {name!r} but run() left no {file.name}")
+        if file.stat().st_size > MOST_BYTES:
+            raise BuildError(f"{experiment.name}: {file.name} is over {MOST_BYTES / 1e6:g} MB")
+        found[experiment.weights(order.size, name).name] = file
+    return found
+
+
+def _run(
+    order: Order, module: ModuleType, sources: Sources, code: Code, clock: Clock
+) -> tuple[Manifest, Path]:
+    """The record of a run, without its outputs, and the folder it worked in."""
     import torch
 
     experiment, size = order.experiment, order.size
@@ -184,7 +222,7 @@ def _run(order: Order, module: ModuleType, sources: Sources, code: Code, clock: 
     workdir = experiment.work(size) / f"{order.device}-{key}"
     arguments: list[Any] = [config, torch.device(order.device), workdir]
     if needs:
-        arguments.append({name: made.results for name, made in needed.items()})
+        arguments.append({n: _read(Experiment(n, experiment.root), m) for n, m in needed.items()})
 
     for is_last in (False, True):
         workdir.mkdir(parents=True, exist_ok=True)
@@ -202,12 +240,15 @@ def _run(order: Order, module: ModuleType, sources: Sources, code: Code, clock: 
             if isinstance(error, ArithmeticError) or type(error).__name__ == "NonFiniteLoss":
                 shutil.rmtree(workdir)  # it would end the same way from any checkpoint
             raise
-    return Manifest(
+    results = manifest.checked_results(results, experiment.name)
+    if sources.experiment(experiment)[1].publishes and "weights" in results:
+        raise BuildError(f"{experiment.name}: call no result 'weights' beside published weights")
+    made = Manifest(
         experiment=experiment.name,
         size=size,
         seed=_seeds(config, needed.values()),
         config=_plain(dataclasses.asdict(config)),
-        results=manifest.checked_results(results, experiment.name),
+        results=results,
         run_code=code.run,
         draw_code={},
         data=code.data,
@@ -221,9 +262,17 @@ def _run(order: Order, module: ModuleType, sources: Sources, code: Code, clock: 
         wall_s=round(clock.seconds(), 2),
         draw_s=0.0,
     )
+    return made, workdir
 
 
-def _draw(order: Order, module: ModuleType, made: Manifest, code: Code, audit) -> None:
+def _draw(
+    order: Order,
+    module: ModuleType,
+    made: Manifest,
+    code: Code,
+    weights: dict[str, Path],
+    audit: Callable[[], None],
+) -> None:
     from fromnoise import figures
 
     experiment, size = order.experiment, order.size
@@ -231,7 +280,9 @@ def _draw(order: Order, module: ModuleType, made: Manifest, code: Code, audit) -
     style = {"strict": True} if fonts.are_needed(experiment.root, size) else {}
     started = time.monotonic()
     with outputs.draft(experiment, size) as folder:
-        hashes = {}
+        hashes = dict(made.weights)
+        for name, file in weights.items():
+            shutil.copyfile(file, folder / name)
         for mode in ("light", "dark"):
             path = folder / experiment.figure(size, mode).name
             with figures.theme(mode, **style), _no_warnings(size):
