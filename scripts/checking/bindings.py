@@ -82,8 +82,8 @@ def not_in_ledger(book: Book) -> Iterator[Fault]:
 
 
 def proved_for_nobody(book: Book) -> Iterator[Fault]:
-    """Checks of equations that no page shows, once their chapter is written."""
-    chapters = {chapter.stem for chapter in book.chapters}
+    """Checks of equations that no page shows, once their page is written."""
+    chapters = {page.stem for page in [*book.chapters, *book.docs.glob("*.md")]}
     shown = {name.removeprefix("eq-") for page in book.pages for name in page.ids}
     for file in sorted((book.root / "tests" / "equations").glob("test_*.py")):
         if file.stem.removeprefix("test_") not in chapters:
