@@ -99,26 +99,33 @@ def draw_digits(
 
 
 @torch.no_grad()
-def bits_per_pixel(network: nn.Module, split: Split, n_draws: int, seed: int = 0) -> Tensor:
+def bits_per_pixel(
+    network: nn.Module,
+    split: Split,
+    n_draws: int,
+    seed: int = 0,
+    schedule: Schedule = SCHEDULE,
+    target: Target = TARGET,
+) -> Tensor:
     """Bound on the bits per pixel of each image given its class, at times even in log-SNR.
 
     The steps cost the integral of SNR / 2 |x_0 - x_0_hat|^2 over log-SNR, whatever the schedule.
     """
     generator = torch.Generator().manual_seed(seed)
     images, labels = split
-    denoiser = as_denoiser(network, SCHEDULE, TARGET, labels)
+    denoiser = as_denoiser(network, schedule, target, labels)
     width, n = LOG_SNR_MAX - LOG_SNR_MIN, len(images)
     steps = torch.zeros(n)
     for _ in range(n_draws):
         shift = torch.rand((), generator=generator, dtype=torch.float64)
         order = torch.randperm(n, generator=generator)
-        t = SCHEDULE.time_at(LOG_SNR_MIN + width * ((shift + order / n) % 1))
-        scales = SCHEDULE(t)
+        t = schedule.time_at(LOG_SNR_MIN + width * ((shift + order / n) % 1))
+        scales = schedule(t)
         x_t = perturb(images, torch.randn(images.shape, generator=generator), scales)
         distance = (images - denoiser(x_t, t.float())).square().flatten(1).sum(1)
         steps += width * scales.snr_t.float() / 2 * distance / n_draws
     ends = torch.tensor([LOG_SNR_MIN, LOG_SNR_MAX], dtype=torch.float64)
-    first, last = (SCHEDULE(SCHEDULE.time_at(end)) for end in ends)
+    first, last = (schedule(schedule.time_at(end)) for end in ends)
     x_s = perturb(images, torch.randn(images.shape, generator=generator), last)
     nats = prior_kl(images, first) + steps + level_reconstruction(LEVELS)(images, x_s, last)
     return bits_per_dim(nats, N_DIMS)
