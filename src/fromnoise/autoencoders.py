@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fromnoise.batches import noise_like
 from fromnoise.networks import seeded
 from fromnoise.schedules import Scales
 from fromnoise.targets import score_from_x_0
@@ -214,7 +215,7 @@ def stagewise_loss(network: nn.Module, batch: Batch, generator: torch.Generator)
     (x_0,) = batch
     assert isinstance(network, DenoisingChain)
     errors = [
-        reconstruction_error(stage, x_0, _noise_like(x_0, generator), sigma).mean()
+        reconstruction_error(stage, x_0, noise_like(x_0, generator), sigma).mean()
         for stage, sigma in zip(network.stages, network.sigmas, strict=True)
     ]
     return torch.stack(errors).sum()
@@ -224,7 +225,7 @@ def end_to_end_loss(network: nn.Module, batch: Batch, generator: torch.Generator
     """Noise once, then all stages in a row; only the last answer counts."""
     (x_0,) = batch
     assert isinstance(network, DenoisingChain)
-    x_t = x_0 + network.sigmas[0] * _noise_like(x_0, generator)
+    x_t = x_0 + network.sigmas[0] * noise_like(x_0, generator)
     return (network.path(x_t)[-1] - x_0).square().sum(1).mean()
 
 
@@ -344,7 +345,3 @@ def _mlp(n_inputs: int, width: int, n_outputs: int) -> nn.Sequential:
         nn.SiLU(),
         nn.Linear(width, n_outputs),
     )
-
-
-def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)

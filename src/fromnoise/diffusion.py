@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fromnoise.batches import noise_like
 from fromnoise.schedules import Scales, Schedule, beside
 from fromnoise.targets import Target
 
@@ -267,11 +268,11 @@ def three_term_bound(
         raise ValueError(f"times must fall strictly and stay above 0, got {times.tolist()}")
     steps = torch.zeros_like(x_0.flatten(1).sum(1))
     for t, s in pairwise(times.double()):
-        x_t = perturb(x_0, _noise_like(x_0, generator), schedule(t))
+        x_t = perturb(x_0, noise_like(x_0, generator), schedule(t))
         x_0_hat = denoiser(x_t, t.to(x_0).expand(len(x_0)))
         steps = steps + step_kl(x_0, x_0_hat, schedule(t), schedule(s))
     first, last = schedule(times[0].double()), schedule(times[-1].double())
-    x_s = perturb(x_0, _noise_like(x_0, generator), last)
+    x_s = perturb(x_0, noise_like(x_0, generator), last)
     return Bound(prior_kl(x_0, first), steps, reconstruct(x_0, x_s, last))
 
 
@@ -340,12 +341,12 @@ def continuous_bound(
         order = torch.randperm(n, generator=generator, device=generator.device)
         t = t_min + (t_max - t_min) * ((shift + order / max(n, 1)) % 1).to(x_0.device)
         scales = schedule(t)
-        x_t = perturb(x_0, _noise_like(x_0, generator), scales)
+        x_t = perturb(x_0, noise_like(x_0, generator), scales)
         distance = (x_0 - denoiser(x_t, t.to(x_0))).square().flatten(1).sum(1)
         steps = steps + (t_max - t_min) * elbo_weight(scales).to(x_0) * distance / n_draws
     ends = torch.tensor([t_max, t_min], dtype=torch.float64)
     first, last = schedule(ends[0]), schedule(ends[1])
-    x_s = perturb(x_0, _noise_like(x_0, generator), last)
+    x_s = perturb(x_0, noise_like(x_0, generator), last)
     return Bound(prior_kl(x_0, first), steps, reconstruct(x_0, x_s, last))
 
 
@@ -382,9 +383,3 @@ def simple_loss(
 
 
 # --8<-- [end:simple_loss]
-
-
-def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device).to(
-        x.device
-    )

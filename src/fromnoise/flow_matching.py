@@ -25,6 +25,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.func import jvp
 
+from fromnoise.batches import require_shape
 from fromnoise.diffusion import perturb
 from fromnoise.samplers import Denoiser, Step, heun_step, sample
 from fromnoise.schedules import Scales, Schedule, beside
@@ -60,7 +61,7 @@ def conditional_velocity(x_t: Data, x_0: Data, scales: Scales) -> Data:
 
     Source: Lipman et al. 2023, arXiv 2210.02747.
     """
-    _require_shape("x_0", x_0, x_t)
+    require_shape("x_0", x_0, x_t)
     return velocity_from_x_0(x_0, x_t, scales)
 
 
@@ -123,8 +124,8 @@ def marginal_flow_matching(
     Source: Lipman et al. 2023, arXiv 2210.02747.
     """
     value, wanted = velocity(x_t, t), true_velocity(x_t, t)
-    _require_shape("the velocity", value, x_t)
-    _require_shape("the true velocity", wanted, x_t)
+    require_shape("the velocity", value, x_t)
+    require_shape("the true velocity", wanted, x_t)
     return _square(value - wanted)
 
 
@@ -239,7 +240,7 @@ def optimal_coupling(x_0: Data, eps: Data) -> Int[Tensor, " batch"]:
 
     Source: Tong et al. 2024, arXiv 2302.00482; Pooladian et al. 2023, arXiv 2304.14772.
     """
-    _require_shape("eps", eps, x_0)
+    require_shape("eps", eps, x_0)
     cost = _flat(x_0) @ _flat(eps).mT
     if not cost.isfinite().all():
         raise ValueError("data and noise must be finite to be paired")
@@ -353,7 +354,7 @@ def mean_flow_step(mean_velocity: MeanVelocity, x_t: Data, s: PerExample, t: Per
     Source: Geng et al. 2025, arXiv 2505.13447, who write r for s.
     """
     value = mean_velocity(x_t, s, t)
-    _require_shape("the mean velocity", value, x_t)
+    require_shape("the mean velocity", value, x_t)
     return x_t - beside(t - s, x_t) * value
 
 
@@ -387,11 +388,11 @@ def mean_flow_target(
 
     Source: Geng et al. 2025, arXiv 2505.13447.
     """
-    _require_shape("the velocity", velocity, x_t)
+    require_shape("the velocity", velocity, x_t)
     value, slope, *_ = jvp(
         lambda x, time: mean_velocity(x, s, time), (x_t, t), (velocity, torch.ones_like(t))
     )
-    _require_shape("the mean velocity", value, x_t)
+    require_shape("the mean velocity", value, x_t)
     return value, velocity - beside(t - s, x_t) * slope
 
 
@@ -449,8 +450,3 @@ def _flat(x: Data) -> Float[Tensor, "batch n_dims"]:
 
 def _square(x: Data) -> PerExample:
     return x.square().flatten(1).sum(1)
-
-
-def _require_shape(name: str, value: Tensor, like: Tensor) -> None:
-    if value.shape != like.shape:
-        raise ValueError(f"{name} must have shape {tuple(like.shape)}, got {tuple(value.shape)}")

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fromnoise.batches import noise_like
 from fromnoise.diffusion import perturb, posterior, transition
 from fromnoise.gaussians import Gaussian, GaussianMixture
 from fromnoise.linear_operators import Dense, LinearOperator
@@ -113,7 +114,7 @@ def replacement(step: Step, mask: Bool[Tensor, "*dims"], y: Data) -> Step:
         generator: torch.Generator | None,
     ) -> Tensor:
         x_s = step(denoiser, schedule, x_t, t, s, generator)
-        known = perturb(y, _noise_like(y, generator), schedule(s))
+        known = perturb(y, noise_like(y, generator), schedule(s))
         return torch.where(mask, known, x_s)
 
     return replaced
@@ -158,7 +159,7 @@ def repaint(step: Step, mask: Bool[Tensor, "*dims"], y: Data, n_repeats: int = 1
         x_s = once(denoiser, schedule, x_t, t, s, generator)
         alpha_ts, var_ts = transition(schedule(t), schedule(s))
         for _ in range(n_repeats - 1):
-            x_t = alpha_ts * x_s + var_ts.sqrt() * _noise_like(x_s, generator)
+            x_t = alpha_ts * x_s + var_ts.sqrt() * noise_like(x_s, generator)
             x_s = once(denoiser, schedule, x_t, t, s, generator)
         return x_s
 
@@ -332,11 +333,3 @@ def replacement_moments(
 
 
 # --8<-- [end:replacement_moments]
-
-
-def _noise_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    if generator is None:
-        raise ValueError("this step draws noise: pass generator=torch.Generator().manual_seed(...)")
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device).to(
-        x.device
-    )

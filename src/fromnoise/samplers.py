@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fromnoise.batches import noise_like
 from fromnoise.diffusion import posterior
 from fromnoise.schedules import Schedule
 from fromnoise.targets import eps_from_x_0, velocity_from_x_0
@@ -48,7 +49,7 @@ def ancestral_step(
     """
     x_0_hat = _ask(denoiser, x_t, t)
     mean, var = posterior(x_t, x_0_hat, schedule(t), schedule(s))
-    return mean + var.sqrt() * _noise_like(x_t, generator)
+    return mean + var.sqrt() * noise_like(x_t, generator)
 
 
 # --8<-- [end:ancestral_step]
@@ -95,7 +96,7 @@ def ddim_step(
     _, var = posterior(x_t, x_0_hat, at_t, at_s)
     fresh = eta * var.sqrt()
     kept = (at_s.sigma_t.square() - fresh.square()).sqrt()
-    return at_s.alpha_t * x_0_hat + kept * eps_hat + fresh * _noise_like(x_t, generator)
+    return at_s.alpha_t * x_0_hat + kept * eps_hat + fresh * noise_like(x_t, generator)
 
 
 # --8<-- [end:ddim_step]
@@ -237,14 +238,6 @@ def _ask(denoiser: Denoiser, x_t: Data, t: Time) -> Data:
 
 def _velocity(denoiser: Denoiser, schedule: Schedule, x_t: Data, t: Time) -> Data:
     return velocity_from_x_0(_ask(denoiser, x_t, t), x_t, schedule(t))
-
-
-def _noise_like(x_t: Data, generator: torch.Generator | None) -> Data:
-    if generator is None:
-        raise ValueError("this step draws noise: pass generator=torch.Generator().manual_seed(...)")
-    return torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype, device=generator.device).to(
-        x_t.device
-    )
 
 
 def _log_snr_ends(

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.func import vjp, vmap
 
+from fromnoise.batches import noise_like, require_shape
 from fromnoise.diffusion import perturb
 from fromnoise.schedules import Scales, Schedule
 from fromnoise.targets import score_from_eps, score_from_x_0
@@ -48,7 +49,7 @@ def explicit_score_matching(score: Field, true_score: Field, x: Data) -> PerExam
     Source: Hyvärinen 2005, <https://jmlr.org/papers/v6/hyvarinen05a.html>.
     """
     value, wanted = score(x), true_score(x)
-    _require_shape("true_score(x)", wanted, value)
+    require_shape("true_score(x)", wanted, value)
     return _dot(value - wanted, value - wanted) / 2
 
 
@@ -86,7 +87,7 @@ def jacobian_slice(field: Field, x: Data, v: Data) -> tuple[Data, PerExample]:
 
     Source: Hutchinson 1990, <https://doi.org/10.1080/03610919008812866>.
     """
-    _require_shape("v", v, x)
+    require_shape("v", v, x)
     value, pull_back = _pull_back(field, x)
     return value, _dot(v, pull_back(v))
 
@@ -193,7 +194,7 @@ def langevin_step(score: Field, x: Data, step: float, z: Data) -> Data:
     Source: Roberts & Tweedie 1996, <https://doi.org/10.2307/3318418>.
     """
     _require_step(step)
-    _require_shape("z", z, x)
+    require_shape("z", z, x)
     return x + step * score(x) + math.sqrt(2 * step) * z
 
 
@@ -213,7 +214,7 @@ def log_acceptance(log_prob: Field, score: Field, x: Data, y: Data, step: float)
         ValueError: If `step` is not positive or `y` is not shaped like `x`.
     """
     _require_step(step)
-    _require_shape("y", y, x)
+    require_shape("y", y, x)
     there, back = y - x - step * score(x), x - y - step * score(y)
     log_ratio = (_dot(there, there) - _dot(back, back)) / (4 * step)
     return (log_prob(y) - log_prob(x) + log_ratio).clamp(max=0)
@@ -276,7 +277,7 @@ def langevin(
     if n_steps < 1:
         raise ValueError(f"n_steps must be at least 1, got {n_steps}")
     for _ in range(n_steps):
-        z = _noise_like(x, generator)
+        z = noise_like(x, generator)
         if log_prob is None:
             x = langevin_step(score, x, step, z)
         else:
@@ -340,24 +341,13 @@ def _at_time(score: TimeScore, t: Tensor, x: Tensor) -> Tensor:
 def _pull_back(field: Field, x: Tensor) -> tuple[Tensor, Field]:
     r"""The field at x, and the map $v \mapsto v^\top \nabla s(x)$."""
     value, pull, *_ = vjp(field, x)
-    _require_shape("the field", value, x)
+    require_shape("the field", value, x)
     return value, lambda v: pull(v)[0]
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Inner product of each example with its partner."""
     return (a * b).flatten(1).sum(1)
-
-
-def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device).to(
-        x.device
-    )
-
-
-def _require_shape(name: str, value: Tensor, like: Tensor) -> None:
-    if value.shape != like.shape:
-        raise ValueError(f"{name} must have shape {tuple(like.shape)}, got {tuple(value.shape)}")
 
 
 def _require_step(step: float) -> None:

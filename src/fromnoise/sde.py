@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fromnoise.batches import noise_like
 from fromnoise.schedules import Scales, Schedule, VPLinear
 from fromnoise.score import Field, TimeScore, jacobian_slice, jacobian_trace
 
@@ -215,7 +216,7 @@ def simulate(
     """
     path = [x]
     for t, s in pairwise(_checked(times)):
-        z = None if generator is None else _noise_like(x, generator)
+        z = None if generator is None else noise_like(x, generator)
         path.append(euler_maruyama_step(dynamics, path[-1], t, s, z))
         if not return_path:
             del path[0]
@@ -332,9 +333,3 @@ def _checked(times: Tensor) -> Tensor:
     if not (times.min() >= 0 and times.max() <= 1):
         raise ValueError(f"times must lie in [0, 1], got {times[0]:.4g}..{times[-1]:.4g}")
     return times
-
-
-def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device).to(
-        x.device
-    )

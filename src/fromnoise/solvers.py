@@ -29,6 +29,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import hyp1f1
 from torch import Tensor
 
+from fromnoise.batches import noise_like
 from fromnoise.diffusion import transition
 from fromnoise.samplers import Denoiser, Step, heun_step
 from fromnoise.schedules import Scales, Schedule
@@ -363,7 +364,7 @@ def churn_step(
     last = schedule(torch.ones_like(t)).log_snr_t
     up = schedule.time_at(torch.maximum(at_t.log_snr_t - 2 * math.log1p(churn), last))
     kept, var = transition(schedule(up), at_t)
-    x_up = kept * x_t + noise_scale * var.sqrt() * _noise_like(x_t, generator)
+    x_up = kept * x_t + noise_scale * var.sqrt() * noise_like(x_t, generator)
     return step(denoiser, schedule, x_up, up, s, generator)
 
 
@@ -492,11 +493,3 @@ def _by_midpoint(
     middle = schedule.time_at(at_t.log_snr_t + h)
     x_middle = _hold(x_t, at_t, schedule(middle), h / 2, x_0_hat)
     return _hold(x_t, at_t, at_s, h, _ask(denoiser, x_middle, middle))
-
-
-def _noise_like(x_t: Data, generator: torch.Generator | None) -> Data:
-    if generator is None:
-        raise ValueError("this step draws noise: pass generator=torch.Generator().manual_seed(...)")
-    return torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype, device=generator.device).to(
-        x_t.device
-    )

@@ -1,0 +1,31 @@
+"""What every method does with a batch: draw noise of its shape, and refuse another shape."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Data = Float[Tensor, "*batch_and_dims"]
+
+
+def noise_like(x: Data, generator: torch.Generator | None) -> Data:
+    """Standard normal noise with the shape, dtype and device of `x`.
+
+    The generator may live on another device than `x`; its noise is then carried over.
+
+    Raises:
+        ValueError: If there is no generator.
+    """
+    if generator is None:
+        raise ValueError("this step draws noise: pass generator=torch.Generator().manual_seed(...)")
+    z = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device)
+    return z.to(x.device)
+
+
+def require_shape(name: str, value: Tensor, like: Tensor) -> None:
+    """Refuse `value`, called `name`, unless it is shaped like `like`.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if value.shape != like.shape:
+        raise ValueError(f"{name} must have shape {tuple(like.shape)}, got {tuple(value.shape)}")

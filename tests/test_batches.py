@@ -1,0 +1,37 @@
+"""Noise of a batch's shape, and the refusal of another shape."""
+
+import pytest
+import torch
+
+from fromnoise.batches import noise_like, require_shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_noise_is_that_of_the_generator_in_the_shape_and_dtype_of_the_batch(dtype):
+    x = torch.ones(4, 1, 2, 2, dtype=dtype)
+    z = noise_like(x, torch.Generator().manual_seed(3))
+    expected = torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(3), dtype=dtype)
+    assert z.dtype == dtype
+    assert torch.equal(z, expected)
+    assert (x == 1).all()
+
+
+def test_noise_leaves_the_global_state_alone_and_goes_on_where_it_stopped():
+    x, generator = torch.zeros(5), torch.Generator().manual_seed(0)
+    before = torch.get_rng_state()
+    assert not torch.equal(noise_like(x, generator), noise_like(x, generator))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert noise_like(x.expand(0, 5), generator).shape == (0, 5)
+
+
+def test_noise_needs_a_generator():
+    with pytest.raises(ValueError, match="pass generator="):
+        noise_like(torch.zeros(2), None)
+
+
+def test_another_shape_is_refused_by_name():
+    x = torch.zeros(2, 3)
+    require_shape("eps", torch.ones(2, 3), x)
+    for wrong in (x[:1], x[:, :1], x[None], x.T):
+        with pytest.raises(ValueError, match=r"eps must have shape \(2, 3\), got"):
+            require_shape("eps", wrong, x)
