@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fromnoise.batches import noise_like, require_shape
+from fromnoise.batches import dot, noise_like, require_shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -27,6 +27,12 @@ def test_noise_leaves_the_global_state_alone_and_goes_on_where_it_stopped():
 def test_noise_needs_a_generator():
     with pytest.raises(ValueError, match="pass generator="):
         noise_like(torch.zeros(2), None)
+
+
+def test_each_example_has_its_own_product():
+    a, b = torch.arange(12.0).reshape(3, 2, 2), torch.ones(3, 2, 2)
+    assert dot(a, b).tolist() == [6.0, 22.0, 38.0]
+    assert dot(a[:0], b[:0]).shape == (0,)
 
 
 def test_another_shape_is_refused_by_name():

@@ -1,10 +1,12 @@
-"""What every method does with a batch: draw noise of its shape, and refuse another shape."""
+"""What every method does with a batch: noise like it, products within it, its shape required."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 Data = Float[Tensor, "*batch_and_dims"]
+Batch = Float[Tensor, "#batch *dims"]
+PerExample = Float[Tensor, "#batch"]
 
 
 def noise_like(x: Data, generator: torch.Generator | None) -> Data:
@@ -19,6 +21,11 @@ def noise_like(x: Data, generator: torch.Generator | None) -> Data:
         raise ValueError("this step draws noise: pass generator=torch.Generator().manual_seed(...)")
     z = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device)
     return z.to(x.device)
+
+
+def dot(a: Batch, b: Batch) -> PerExample:
+    """Inner product of each example with its partner, summed over dimensions."""
+    return (a * b).flatten(1).sum(1)
 
 
 def require_shape(name: str, value: Tensor, like: Tensor) -> None:

@@ -17,7 +17,7 @@ from fromnoise.families.energy import (
 )
 from fromnoise.gaussians import Gaussian
 from fromnoise.generative_models import Model
-from fromnoise.score import langevin
+from fromnoise.langevin import langevin
 
 F64 = torch.float64
 PLACES = torch.cartesian_prod(*[torch.linspace(-1.5, 1.5, 4, dtype=F64)] * 2)

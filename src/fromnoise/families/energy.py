@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import vjp
 
+from fromnoise.langevin import langevin
 from fromnoise.networks import seeded
-from fromnoise.score import langevin
 from fromnoise.training import NonFiniteLoss, update_average
 
 Points = Float[Tensor, "batch dim"]
