@@ -8,7 +8,7 @@ BIN := .venv/bin
 # mkdocs-material prints a notice about a version of mkdocs that this project does not use.
 export NO_MKDOCS_2_WARNING = 1
 .DEFAULT_GOAL := help
-.PHONY: help install site figures serve check test format bench audit constraints clean
+.PHONY: help install site figures serve check test format bench peers audit constraints clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: install  ## lay out the code and mend what the linter can
 
 bench: install  ## measure training and sampling against the aims (minutes)
 	@$(BIN)/python tests/benchmarks/digits.py
+
+peers: install  ## compare with current releases of diffusers, torchcfm and others (optional, minutes)
+	@$(BIN)/python scripts/peers.py
 
 audit: site  ## Lighthouse on every kind of page (installs it on first use)
 	@$(BIN)/python scripts/audit/run.py
