@@ -11,15 +11,12 @@ import torch
 from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
 from fromnoise.samplers import ddim_step, euler_step, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
-from fromnoise.score import denoiser_score, jacobian_trace
+from fromnoise.score import denoiser_score
 from fromnoise.sde import (
     Dynamics,
     SubVP,
     euler_maruyama_step,
     forward_sde,
-    hutchinson,
-    log_likelihood,
-    noise_log_prob,
     probability_flow_ode,
     reverse_sde,
     simulate,
@@ -182,53 +179,6 @@ def test_the_score_is_told_one_time_per_example_in_the_datas_dtype():
 
 
 @EVERY
-def test_the_likelihood_has_order_four(schedule):
-    x, end = normal(4, 2), MIXTURE.noised(schedule(time(0.9)))
-    exact = MIXTURE.noised(schedule(time(0.5))).log_prob(x)
-    go = partial(log_likelihood, score_of(MIXTURE, schedule), schedule, x)
-    errors = [(go(rising(0.5, 0.9, n), end.log_prob) - exact).abs().max() for n in (20, 40)]
-    assert (errors[0] / errors[1]).log2().item() == pytest.approx(4, abs=0.15)
-    assert errors[1] < 1e-4
-
-
-def test_the_likelihood_of_an_image_sums_over_its_pixels():
-    """Independent pixels: the sum of what each pixel gives alone, and float32 stays float32."""
-    schedule, x = Rectified(), torch.linspace(-1, 1, 8).reshape(2, 1, 2, 2)
-    end = noise_log_prob(schedule, time(0.9))
-
-    def score(x, t):
-        at = schedule(t)
-        var = (VAR * at.alpha_t**2 + at.sigma_t**2).reshape(-1, *[1] * (x.ndim - 1))
-        return -x / var
-
-    whole = log_likelihood(score, schedule, x, rising(0, 0.9, 10), end)
-    parts = log_likelihood(score, schedule, x.reshape(8, 1), rising(0, 0.9, 10), end)
-    assert whole.dtype == torch.float32
-    torch.testing.assert_close(whole, parts.reshape(2, 4).sum(1))
-
-
-def test_the_likelihood_of_a_linear_flow_is_exact_for_any_sign_vector_on_diagonal_data():
-    """If the Jacobian is a multiple of the identity, every sign vector sees its whole trace."""
-    schedule, x, times = Cosine(), normal(5, 3), rising(0.0, 0.9, 6)
-    unit = Gaussian(torch.zeros(3, dtype=F64), VAR * torch.eye(3, dtype=F64))
-    end = unit.noised(schedule(times[-1])).log_prob
-    v = 2 * torch.randint(2, (5, 3), generator=seeded(1)).double() - 1
-    found = [
-        log_likelihood(score_of(unit, schedule), schedule, x, times, end, divergence)
-        for divergence in (jacobian_trace, hutchinson(v))
-    ]
-    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
-
-
-def test_noise_has_the_density_of_a_gaussian():
-    schedule, x = VE(0.05, 4.0), normal(5, 3)
-    var = schedule(time(1.0)).sigma_t.square()
-    expected = Gaussian(torch.zeros(3, dtype=F64), var * torch.eye(3, dtype=F64)).log_prob(x)
-    found = noise_log_prob(schedule, time(1.0))(x)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
-
-
-@EVERY
 def test_the_flow_runs_both_ways(schedule):
     """Down and up again: what is left is the steps' error, first order like the steps."""
     flow, x = probability_flow_ode(score_of(MIXTURE, schedule), schedule), normal(5, 2)
@@ -248,10 +198,6 @@ def plain_step(z):
     return inspect.unwrap(euler_maruyama_step)(STILL, X, time(0.5), time(0.4), z)
 
 
-def likelihood(times):
-    return log_likelihood(lambda x, t: -x, Rectified(), X, time(times), lambda x: x.sum(1))
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -268,8 +214,6 @@ def likelihood(times):
         (lambda: simulate(STILL, X, time([-0.1, 0.5])), r"lie in \[0, 1\]"),
         (lambda: simulate(forward_sde(VPLinear()), X, time([0.0, 0.5]), seeded()), "g = nan"),
         (lambda: simulate(back(Cosine()), X, time([1.0, 0.5]), seeded()), "at t = 1"),
-        (lambda: likelihood([0.5, 0.2]), "times must rise"),
-        (lambda: likelihood([0.5, 1.0]), "at t = 1"),
     ],
 )
 def test_bad_input_is_refused_by_name(call, message):

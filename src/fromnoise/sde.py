@@ -27,14 +27,11 @@ from torch import Tensor
 
 from fromnoise.batches import noise_like
 from fromnoise.schedules import Scales, Schedule, VPLinear
-from fromnoise.score import Field, TimeScore, jacobian_slice, jacobian_trace
+from fromnoise.score import TimeScore
 
 Data = Float[Tensor, "batch *dims"]
-PerExample = Float[Tensor, " batch"]
 Time = Float[Tensor, ""]
 Times = Float[Tensor, " n_times"]
-Divergence = Callable[[Field, Tensor], tuple[Tensor, Tensor]]
-"""Maps a field and points to the field's values there and its divergence, one per example."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +212,7 @@ def simulate(
         ValueError: If the grid turns or leaves [0, 1], or noise is needed and cannot be drawn.
     """
     path = [x]
-    for t, s in pairwise(_checked(times)):
+    for t, s in pairwise(checked_times(times)):
         z = None if generator is None else noise_like(x, generator)
         path.append(euler_maruyama_step(dynamics, path[-1], t, s, z))
         if not return_path:
@@ -224,96 +221,6 @@ def simulate(
 
 
 # --8<-- [end:simulate]
-
-
-# --8<-- [start:log_likelihood]
-@torch.no_grad()
-def log_likelihood(
-    score: TimeScore,
-    schedule: Schedule,
-    x: Data,
-    times: Times,
-    log_prob_end: Field,
-    divergence: Divergence = jacobian_trace,
-) -> PerExample:
-    r"""Log density of the probability flow, by following each point to the noise.
-
-    $$\log p_0(x_0) = \log p_1(x_1) + \int_0^1 \nabla \cdot u(x_t, t)\, dt, \qquad
-    \dot x_t = u(x_t, t).$$
-
-    Point and integral are carried together by the classical Runge-Kutta rule of order four.
-
-    Args:
-        score: Score of the noisy data at every level.
-        schedule: Noise schedule.
-        x: Points at `times[0]`.
-        times: Strictly rising times in [0, 1], where the rates are finite. The result is the
-            density at the first of them.
-        log_prob_end: Log density at the last of them, such as `noise_log_prob`.
-        divergence: `jacobian_trace`, or `hutchinson(v)` where that is too dear.
-
-    Returns:
-        Nats per example, summed over dimensions.
-
-    Raises:
-        ValueError: If the times do not rise strictly, leave [0, 1], or meet an infinite rate.
-
-    Source: Chen et al. 2018, arXiv 1806.07366; for diffusion Song et al. 2021, arXiv 2011.13456.
-    """
-    times = _checked(times)
-    if times[1] < times[0]:
-        raise ValueError("times must rise: the likelihood follows data to the noise")
-    flow = probability_flow_ode(score, schedule).drift
-
-    def slopes(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        return divergence(lambda y: flow(y, t), x)
-
-    spread = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-    for t, s in pairwise(times):
-        h = s - t
-        u_1, d_1 = slopes(x, t)
-        u_2, d_2 = slopes(x + h / 2 * u_1, t + h / 2)
-        u_3, d_3 = slopes(x + h / 2 * u_2, t + h / 2)
-        u_4, d_4 = slopes(x + h * u_3, s)
-        x = x + h / 6 * (u_1 + 2 * u_2 + 2 * u_3 + u_4)
-        spread = spread + h / 6 * (d_1 + 2 * d_2 + 2 * d_3 + d_4)
-    return log_prob_end(x) + spread
-
-
-# --8<-- [end:log_likelihood]
-
-
-# --8<-- [start:hutchinson]
-def hutchinson(v: Data) -> Divergence:
-    r"""The divergence estimated along one direction per example, $v^\top \nabla u\, v$.
-
-    The direction stays the same along the whole path, so the path is not touched and the estimate
-    of the log-likelihood is unbiased whenever $E[vv^\top] = I$, as for `rademacher_like`.
-
-    Source: Hutchinson 1990, <https://doi.org/10.1080/03610919008812866>; in flows Grathwohl et al.
-        2019, arXiv 1810.01367.
-    """
-    return lambda u, x: jacobian_slice(u, x, v)
-
-
-# --8<-- [end:hutchinson]
-
-
-def noise_log_prob(schedule: Schedule, t: Time) -> Field:
-    r"""Log density of the noise that a sampler starts from, $\mathcal N(0, \sigma_t^2 I)$.
-
-    Where a little of the data is left at the end, this is not quite the density of $x_t$, and the
-    likelihood is that of the model which starts from it.
-
-    Returns:
-        A function of points that gives nats per example.
-    """
-    var = schedule(t).sigma_t.square()
-
-    def log_prob(x: Tensor) -> Tensor:
-        return -(x.square() / var + (2 * math.pi * var).log()).flatten(1).sum(1) / 2
-
-    return log_prob
 
 
 def _rates(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -325,7 +232,12 @@ def _rates(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
     return f, g
 
 
-def _checked(times: Tensor) -> Tensor:
+def checked_times(times: Times) -> Times:
+    """Times in float64, if they rise or fall strictly within [0, 1].
+
+    Raises:
+        ValueError: If there are fewer than two, or they turn, stand still or leave [0, 1].
+    """
     times = times.double()
     gaps = times.diff()
     if times.ndim != 1 or len(times) < 2 or not ((gaps > 0).all() or (gaps < 0).all()):

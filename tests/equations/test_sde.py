@@ -9,6 +9,7 @@ from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from fromnoise.diffusion import transition
+from fromnoise.flow_likelihood import hutchinson, log_likelihood, noise_log_prob
 from fromnoise.gaussians import Gaussian, GaussianMixture
 from fromnoise.schedules import VE, Cosine, Rectified, Schedule, VPLinear
 from fromnoise.score import jacobian_trace
@@ -17,9 +18,6 @@ from fromnoise.sde import (
     SubVP,
     euler_maruyama_step,
     forward_sde,
-    hutchinson,
-    log_likelihood,
-    noise_log_prob,
     probability_flow_ode,
     reverse_sde,
 )
