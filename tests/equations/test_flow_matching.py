@@ -14,9 +14,9 @@ from fromnoise.flow_matching import (
     conditional_velocity,
     marginal_flow_matching,
     marginal_velocity,
-    mean_flow_target,
 )
 from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.mean_flow import mean_flow_target
 from fromnoise.samplers import ddim_step, euler_step, sample, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, Scales, Schedule, VPLinear
 from fromnoise.score import jacobian_trace

@@ -10,10 +10,8 @@ cfm = pytest.importorskip("torchcfm.conditional_flow_matching")
 transport = pytest.importorskip("torchcfm.optimal_transport")
 
 from fromnoise.diffusion import perturb  # noqa: E402
-from fromnoise.flow_matching import (  # noqa: E402
-    conditional_velocity,
-    optimal_coupling,
-)
+from fromnoise.couplings import optimal_coupling
+from fromnoise.flow_matching import # noqa: E402     conditional_velocity
 from fromnoise.schedules import Cosine, Rectified, Schedule  # noqa: E402
 from fromnoise.targets import PredictVelocity  # noqa: E402
 

@@ -8,7 +8,7 @@ import torch
 
 ot = pytest.importorskip("ot")
 
-from fromnoise.flow_matching import optimal_coupling  # noqa: E402
+from fromnoise.couplings import optimal_coupling  # noqa: E402
 from fromnoise.gaussians import Gaussian  # noqa: E402
 from fromnoise.sample_measures import (  # noqa: E402
     random_directions,
