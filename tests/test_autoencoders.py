@@ -19,7 +19,8 @@ from fromnoise.autoencoders import (
     score_of_denoiser,
     stagewise_loss,
 )
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import Scales
 
 F64 = torch.float64

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fromnoise.couplings import optimal_coupling, reflow_pairs, straightness
-from fromnoise.gaussians import Gaussian, denoiser
+from fromnoise.gaussians import Gaussian
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import ancestral_step, heun_step, sample, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
 

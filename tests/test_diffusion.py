@@ -21,7 +21,8 @@ from fromnoise.diffusion import (
     three_term_bound,
     transition,
 )
-from fromnoise.gaussians import Gaussian, denoiser
+from fromnoise.gaussians import Gaussian
+from fromnoise.oracles import denoiser
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear, discrete_chain
 from fromnoise.targets import PredictEps, PredictV
 

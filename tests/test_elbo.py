@@ -24,8 +24,9 @@ from fromnoise.elbo import (
     score_function_surrogate,
     standard_normal,
 )
-from fromnoise.gaussians import Gaussian, LinearGaussian
+from fromnoise.gaussians import Gaussian
 from fromnoise.information import gaussian_kl_divergence
+from fromnoise.linear_gaussian import LinearGaussian
 
 F64 = torch.float64
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from fromnoise.flow_likelihood import hutchinson, log_likelihood, noise_log_prob
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
 from fromnoise.score import jacobian_trace
 from fromnoise.sde import SubVP

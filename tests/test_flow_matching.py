@@ -14,7 +14,8 @@ from fromnoise.flow_matching import (
     marginal_velocity,
     velocity_denoiser,
 )
-from fromnoise.gaussians import GaussianMixture, denoiser
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import ddim_step, sample, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
 from fromnoise.solvers import UniPC, dpm_solver_3_step

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
 from fromnoise.generative_models import (
     Bigram,
     Diluted,
@@ -15,6 +15,7 @@ from fromnoise.generative_models import (
     fit_class_gaussians,
     fit_gaussian,
 )
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import Scales
 
 F64 = torch.float64

@@ -2,8 +2,9 @@
 
 import torch
 
-from fromnoise.gaussians import Gaussian, denoiser
+from fromnoise.gaussians import Gaussian
 from fromnoise.guidance import classifier_free
+from fromnoise.oracles import denoiser
 from fromnoise.schedules import Cosine
 from fromnoise.targets import score_from_x_0
 

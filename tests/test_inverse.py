@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.gaussians import Gaussian
 from fromnoise.inverse import (
     dps,
     linear_posterior,
@@ -15,6 +15,8 @@ from fromnoise.inverse import (
     replacement_moments,
 )
 from fromnoise.linear_operators import Dense
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import ancestral_step, ddim_step, sample, uniform_times
 from fromnoise.schedules import Cosine, VPLinear
 from fromnoise.targets import score_from_x_0

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
 from fromnoise.langevin import (
     annealed_langevin,
     langevin,
@@ -14,6 +14,7 @@ from fromnoise.langevin import (
     log_acceptance,
     metropolis_step,
 )
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import VE, Rectified
 
 F64 = torch.float64

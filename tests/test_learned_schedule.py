@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from fromnoise.diffusion import elbo_weight
-from fromnoise.gaussians import Gaussian, denoiser
+from fromnoise.gaussians import Gaussian
 from fromnoise.learned_schedule import LearnedSchedule, MonotoneLogSNR, VELinear
+from fromnoise.oracles import denoiser
 from fromnoise.preconditioning import simple_weight
 from fromnoise.samplers import euler_step
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from fromnoise.flow_matching import conditional_flow_matching
-from fromnoise.gaussians import Gaussian, denoiser
+from fromnoise.gaussians import Gaussian
 from fromnoise.mean_flow import mean_flow_loss, mean_flow_step, mean_flow_target
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import sample, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
 from fromnoise.solvers import dpm_solver_3_step

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fromnoise.diffusion import elbo_weight, perturb
-from fromnoise.gaussians import Gaussian, denoiser
+from fromnoise.gaussians import Gaussian
+from fromnoise.oracles import denoiser
 from fromnoise.preconditioning import (
     PredictResidual,
     edm_coefficients,

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from fromnoise.diffusion import posterior
-from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.gaussians import Gaussian
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import (
     ancestral_step,
     ddim_step,

@@ -6,7 +6,9 @@ import math
 import pytest
 import torch
 
-from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.gaussians import Gaussian
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.schedules import VE, Cosine, Rectified, Scales, VPLinear
 from fromnoise.score import (
     denoiser_score,

@@ -8,7 +8,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.gaussians import Gaussian
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import ddim_step, euler_step, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
 from fromnoise.score import denoiser_score

@@ -8,7 +8,9 @@ import pytest
 import torch
 from numpy.polynomial.legendre import leggauss
 
-from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.gaussians import Gaussian
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import ddim_step, heun_step, sample, uniform_log_snr_times, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
 from fromnoise.solvers import (

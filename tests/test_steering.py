@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.gaussians import Gaussian
 from fromnoise.guidance import classifier_free
 from fromnoise.inverse import linear_posterior
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import heun_step, sample, uniform_times
 from fromnoise.schedules import Cosine, Rectified
 from fromnoise.steering import (

@@ -7,7 +7,7 @@ import torch
 
 from fromnoise import targets
 from fromnoise.diffusion import perturb
-from fromnoise.gaussians import GaussianMixture
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
 
 SCHEDULES = [Rectified(), Cosine(), VPLinear(), VE()]

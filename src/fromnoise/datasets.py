@@ -3,7 +3,7 @@
 Every set is a `Splits` of train, validation and test. Images are float32 in [-1, 1], shaped
 (n, 1, height, width); the gray levels that occur are equally spaced over that range. The default
 set, `digits`, ships with scikit-learn and needs no network. `mnist` and `fashion_mnist` are fetched
-on first use. Two-dimensional sets with an exact density are mixtures in `fromnoise.gaussians`.
+on first use. Two-dimensional sets with an exact density are mixtures in `fromnoise.mixtures`.
 """
 
 import hashlib

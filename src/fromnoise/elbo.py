@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fromnoise.gaussians import LOG_2PI, Gaussian, LinearGaussian
+from fromnoise.gaussians import LOG_2PI, Gaussian
 from fromnoise.information import gaussian_kl_divergence
+from fromnoise.linear_gaussian import LinearGaussian
 
 Draws = Float[Tensor, "samples *batch"]
 

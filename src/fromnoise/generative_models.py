@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import Scales
 
 

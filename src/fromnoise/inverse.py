@@ -21,8 +21,9 @@ from torch import Tensor
 
 from fromnoise.batches import noise_like
 from fromnoise.diffusion import perturb, posterior, transition
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
 from fromnoise.linear_operators import Dense, LinearOperator
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.samplers import Denoiser, Step
 from fromnoise.schedules import Scales, Schedule
 

@@ -21,9 +21,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
 from fromnoise.guidance import classifier_free
 from fromnoise.inverse import linear_posterior
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.samplers import Denoiser
 from fromnoise.schedules import Scales, Schedule, beside
 

@@ -16,7 +16,9 @@ from fromnoise.diffusion import (
     step_kl,
     transition,
 )
-from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.gaussians import Gaussian
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import ddim_step, sample, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear, discrete_chain
 from fromnoise.targets import PredictEps, PredictScore, PredictV

@@ -23,8 +23,9 @@ from fromnoise.elbo import (
     reparameterize,
     score_function_surrogate,
 )
-from fromnoise.gaussians import Gaussian, LinearGaussian
+from fromnoise.gaussians import Gaussian
 from fromnoise.information import gaussian_kl_divergence
+from fromnoise.linear_gaussian import LinearGaussian
 from proof import Sides, proves
 
 FLOAT = torch.float64

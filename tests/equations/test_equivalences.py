@@ -11,11 +11,12 @@ from torch.distributions import Normal, kl_divergence
 
 from fromnoise.diffusion import elbo_weight, perturb, posterior, step_kl, transition
 from fromnoise.flow_matching import change_schedule
-from fromnoise.gaussians import GaussianMixture, denoiser
 from fromnoise.guidance import classifier_free
 from fromnoise.learned_schedule import VELinear
 from fromnoise.masked_bounds import Table, any_order_bound, diffusion_bound
 from fromnoise.masked_diffusion import CosineMask, LinearMask
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.preconditioning import PredictResidual, edm_coefficients, min_snr_weight
 from fromnoise.samplers import ddim_step, euler_step, sample, uniform_times
 from fromnoise.schedules import (
@@ -804,6 +805,30 @@ def test_small_ancestral_steps_are_the_reverse_equation() -> Sides:
         wrong["g"].append(both(drift, g))
     return Sides(
         torch.stack(left), torch.stack(right), {name: torch.stack(w) for name, w in wrong.items()}
+    )
+
+
+@proves("same-churn")
+def test_the_network_sees_the_churned_data() -> Sides:
+    """Left: two Euler steps down in sigma, subtracted. Right: the gap of the two estimates."""
+    x, z = normal(4, 2, seed=40) * 3, normal(4, 2, seed=41)
+    low, high, end = number(1.5), number(1.9), number(0.6)
+    zero = torch.zeros_like(low)
+
+    def ask(x: Tensor, sigma: Tensor) -> Tensor:
+        return MIXTURE.posterior_mean(x, Scales(torch.ones_like(sigma), sigma, zero, zero))
+
+    stirred = x + (high**2 - low**2).sqrt() * z
+    after, before = ask(stirred, high), ask(x, low)
+
+    def down(estimate: Tensor) -> Tensor:
+        return stirred + (end - high) * (stirred - estimate) / high
+
+    gap = after - before
+    return Sides(
+        down(after) - down(before),
+        (1 - end / high) * gap,
+        {"no difference": 0 * gap, "all of the gap": gap, "seen from below": (1 - end / low) * gap},
     )
 
 

@@ -15,8 +15,10 @@ from fromnoise.flow_matching import (
     marginal_flow_matching,
     marginal_velocity,
 )
-from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.gaussians import Gaussian
 from fromnoise.mean_flow import mean_flow_target
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import ddim_step, euler_step, sample, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, Scales, Schedule, VPLinear
 from fromnoise.score import jacobian_trace

@@ -6,9 +6,10 @@ import math
 import torch
 from torch import Tensor
 
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
 from fromnoise.generative_models import Diluted, Memorizer, fit_class_gaussians
 from fromnoise.information import gaussian_entropy, gaussian_kl_divergence
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import Cosine
 from proof import Sides, proves
 

@@ -9,8 +9,8 @@ from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor
 from torch.distributions import Normal
 
-from fromnoise.gaussians import GaussianMixture
 from fromnoise.langevin import langevin_step, log_acceptance
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import Cosine, Rectified, Scales
 from fromnoise.score import (
     denoiser_score,

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fromnoise.diffusion import transition
 from fromnoise.flow_likelihood import hutchinson, log_likelihood, noise_log_prob
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import VE, Cosine, Rectified, Schedule, VPLinear
 from fromnoise.score import jacobian_trace
 from fromnoise.sde import (

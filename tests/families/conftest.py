@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fromnoise.gaussians import GaussianMixture
+from fromnoise.mixtures import GaussianMixture
 
 
 @pytest.fixture(scope="session")

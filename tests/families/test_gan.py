@@ -19,8 +19,8 @@ from fromnoise.families.gan import (
     real_loss,
     saturating_loss,
 )
-from fromnoise.gaussians import GaussianMixture
 from fromnoise.information import jensen_shannon, kl_divergence
+from fromnoise.mixtures import GaussianMixture
 
 F64 = torch.float64
 AXIS = torch.linspace(-9, 9, 181, dtype=F64)

@@ -4,10 +4,13 @@ import numpy as np
 import torch
 from scipy import stats
 from scipy.integrate import solve_ivp
+from scipy.linalg import sqrtm
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from fromnoise.gaussians import Gaussian, GaussianMixture, denoiser
+from fromnoise.decoders import log_bin
+from fromnoise.evaluation import frechet_gaussians
+from fromnoise.gaussians import Gaussian
 from fromnoise.information import (
     cross_entropy,
     entropy,
@@ -15,6 +18,8 @@ from fromnoise.information import (
     jensen_shannon,
     kl_divergence,
 )
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.sample_measures import wasserstein_2
 from fromnoise.samplers import heun_step, sample, uniform_times
 from fromnoise.schedules import Cosine
@@ -76,3 +81,25 @@ def test_the_flow_by_a_solver_of_order_eight():
     torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
     adaptive = adaptive_sample(ask, schedule, x, 0.95, 0.05, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(adaptive.x, theirs, rtol=0, atol=1e-7)
+
+
+def test_the_frechet_distance_by_the_root_of_a_product():
+    mixing = normal(2, 5, 5, seed=7)
+    covariances = mixing @ mixing.mT + 0.1 * torch.eye(5, dtype=FLOAT)
+    means = normal(2, 5, seed=8)
+    root = sqrtm(covariances[0].numpy() @ covariances[1].numpy()).real
+    gap = (means[0] - means[1]).square().sum().item()
+    theirs = gap + covariances.numpy().trace(axis1=1, axis2=2).sum() - 2 * np.trace(root)
+    ours = frechet_gaussians(means[0], covariances[0], means[1], covariances[1])
+    assert np.isclose(ours, theirs, rtol=1e-9)
+
+
+def test_the_bins_of_a_logistic_law():
+    levels = torch.linspace(-1, 1, 17, dtype=FLOAT)
+    mean, scale, half = 0.21, 0.13, 1 / 16
+    law = stats.logistic(mean, scale)
+    low, high = levels.numpy() - half, levels.numpy() + half
+    low[0], high[-1] = -np.inf, np.inf
+    wanted = np.log(law.cdf(high) - law.cdf(low))
+    ours = log_bin(torch.tensor(mean), torch.tensor(scale, dtype=FLOAT).log(), levels)
+    assert np.allclose(ours, wanted, rtol=1e-6)

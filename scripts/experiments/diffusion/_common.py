@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from fromnoise.datasets import Split, digits
 from fromnoise.diffusion import simple_loss
-from fromnoise.gaussians import GaussianMixture
 from fromnoise.generative_models import dequantize, fit_class_gaussians
 from fromnoise.intervals import mean_interval
+from fromnoise.mixtures import GaussianMixture
 from fromnoise.networks import UNet
 from fromnoise.samplers import Denoiser
 from fromnoise.schedules import Cosine

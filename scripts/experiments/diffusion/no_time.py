@@ -9,7 +9,8 @@ import torch
 from experiments.diffusion._common import SCHEDULE, TARGET, digit_mixture, over_seeds
 from fromnoise import figures
 from fromnoise.diffusion import perturb
-from fromnoise.gaussians import GaussianMixture, optimal_prediction
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import optimal_prediction
 
 needs = ("diffusion/digits",)
 

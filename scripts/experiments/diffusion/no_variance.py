@@ -9,7 +9,7 @@ import torch
 from experiments.diffusion._common import N_DIMS, SCHEDULE, digit_mixture, over_seeds
 from fromnoise import figures
 from fromnoise.diffusion import posterior
-from fromnoise.gaussians import denoiser
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import ancestral_step, sample, uniform_times
 
 needs = ("diffusion/digits",)

@@ -11,8 +11,8 @@ from experiments.diffusion._common import N_DIMS, digit_mixture, flat, over_seed
 from fromnoise import figures
 from fromnoise.datasets import digits
 from fromnoise.diffusion import elbo_weight, perturb
-from fromnoise.gaussians import denoiser
 from fromnoise.information import bits_per_dim
+from fromnoise.oracles import denoiser
 from fromnoise.schedules import Cosine, Rectified, Scales, Schedule, VPLinear
 
 

@@ -10,7 +10,8 @@ import torch
 
 from experiments.diffusion._common import N_DIMS, SCHEDULE, digit_mixture, over_seeds
 from fromnoise import figures
-from fromnoise.gaussians import GaussianMixture, denoiser
+from fromnoise.mixtures import GaussianMixture
+from fromnoise.oracles import denoiser
 from fromnoise.samplers import ancestral_step, ddim_step, sample, uniform_times
 from fromnoise.schedules import VPLinear
 

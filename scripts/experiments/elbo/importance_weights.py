@@ -17,8 +17,9 @@ from fromnoise.elbo import (
     linear_posterior,
     reparameterize,
 )
-from fromnoise.gaussians import Gaussian, LinearGaussian
+from fromnoise.gaussians import Gaussian
 from fromnoise.intervals import mean_interval
+from fromnoise.linear_gaussian import LinearGaussian
 
 
 @dataclass(frozen=True)

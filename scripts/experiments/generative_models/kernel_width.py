@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from fromnoise import figures
 from fromnoise.datasets import digits, snap_to_levels, to_levels
 from fromnoise.evaluation import c2st
-from fromnoise.gaussians import GaussianMixture
 from fromnoise.intervals import mean_interval
+from fromnoise.mixtures import GaussianMixture
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fromnoise import figures
-from fromnoise.gaussians import Gaussian, GaussianMixture
+from fromnoise.gaussians import Gaussian
 from fromnoise.intervals import mean_interval
+from fromnoise.mixtures import GaussianMixture
 
 
 @dataclass(frozen=True)
