@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fromnoise.batches import dot, noise_like, require_shape
+from fromnoise.batches import ask, dot, noise_like, require_shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -41,3 +41,16 @@ def test_another_shape_is_refused_by_name():
     for wrong in (x[:1], x[:, :1], x[None], x.T):
         with pytest.raises(ValueError, match=r"eps must have shape \(2, 3\), got"):
             require_shape("eps", wrong, x)
+
+
+def test_one_time_is_told_to_every_example_in_the_datas_dtype():
+    seen = []
+
+    def denoiser(x_t, t):
+        seen.append(t)
+        return 2 * x_t
+
+    x_t = torch.ones(3, 1, 2)
+    assert torch.equal(ask(denoiser, x_t, torch.tensor(0.25, dtype=torch.float64)), 2 * x_t)
+    assert seen[0].tolist() == [0.25] * 3
+    assert seen[0].dtype == torch.float32

@@ -15,10 +15,11 @@ from fromnoise.flow_matching import (
     velocity_denoiser,
 )
 from fromnoise.mixtures import GaussianMixture
+from fromnoise.multistep import UniPC
 from fromnoise.oracles import denoiser
 from fromnoise.samplers import ddim_step, sample, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
-from fromnoise.solvers import UniPC, dpm_solver_3_step
+from fromnoise.solvers import dpm_solver_3_step
 from fromnoise.targets import velocity_from_x_0
 
 SCHEDULES = [Rectified(), Cosine(), VPLinear(), VE(0.05, 4.0)]

@@ -1,4 +1,6 @@
-"""What every method does with a batch: noise like it, products within it, its shape required."""
+"""What every method does with a batch: ask at one time, draw noise like it, check its shape."""
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -7,6 +9,11 @@ from torch import Tensor
 Data = Float[Tensor, "*batch_and_dims"]
 Batch = Float[Tensor, "#batch *dims"]
 PerExample = Float[Tensor, "#batch"]
+
+
+def ask(function: Callable[[Tensor, Tensor], Tensor], x_t: Batch, t: Float[Tensor, ""]) -> Tensor:
+    """Ask a denoiser, a score or a velocity about a batch whose examples share one time."""
+    return function(x_t, t.to(x_t).expand(len(x_t)))
 
 
 def noise_like(x: Data, generator: torch.Generator | None) -> Data:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fromnoise.batches import noise_like
+from fromnoise.batches import ask, noise_like
 from fromnoise.schedules import Scales, Schedule, beside
 from fromnoise.targets import Target
 
@@ -269,7 +269,7 @@ def three_term_bound(
     steps = torch.zeros_like(x_0.flatten(1).sum(1))
     for t, s in pairwise(times.double()):
         x_t = perturb(x_0, noise_like(x_0, generator), schedule(t))
-        x_0_hat = denoiser(x_t, t.to(x_0).expand(len(x_0)))
+        x_0_hat = ask(denoiser, x_t, t)
         steps = steps + step_kl(x_0, x_0_hat, schedule(t), schedule(s))
     first, last = schedule(times[0].double()), schedule(times[-1].double())
     x_s = perturb(x_0, noise_like(x_0, generator), last)

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fromnoise.batches import noise_like
+from fromnoise.batches import ask, noise_like
 from fromnoise.diffusion import perturb, posterior, transition
 from fromnoise.gaussians import Gaussian
 from fromnoise.linear_operators import Dense, LinearOperator
@@ -208,7 +208,7 @@ def dps(step: Step, operator: LinearOperator, y: Measured, step_size: float = 1.
     ) -> Tensor:
         with torch.enable_grad():
             leaf = x_t.detach().requires_grad_()
-            misfit = y - operator.apply(denoiser(leaf, t.to(x_t).expand(len(x_t))))
+            misfit = y - operator.apply(ask(denoiser, leaf, t))
             # At r = 0 there is no slope, and torch calls it 0.
             distance = torch.linalg.vector_norm(misfit.flatten(1), dim=1)
             (slope,) = torch.autograd.grad(distance.sum(), leaf)
@@ -320,7 +320,7 @@ def replacement_moments(
     for t, s in pairwise(times.double()):
         at_s, (alpha_ts, var_ts) = schedule(s), transition(schedule(t), schedule(s))
         # The mean of an ancestral step at the origin and along each axis is its affine map.
-        x_0_hat = denoiser(probes, t.to(y).expand(len(probes)))
+        x_0_hat = ask(denoiser, probes, t)
         moved, fresh = posterior(probes, x_0_hat, schedule(t), at_s)
         offset, move = moved[0], (moved[1:] - moved[0]).mT
         for repeat in range(n_repeats):

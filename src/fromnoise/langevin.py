@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fromnoise.batches import dot, noise_like, require_shape
+from fromnoise.batches import ask, dot, noise_like, require_shape
 from fromnoise.schedules import Schedule
 from fromnoise.score import Field, TimeScore
 
@@ -172,16 +172,12 @@ def annealed_langevin(
     if not (times.diff() < 0).all() or not (variances > 0).all():
         raise ValueError(f"times must fall strictly and have noise, got {times.tolist()}")
     for t, variance in zip(times, variances.tolist(), strict=True):
-        at_level = partial(_at_time, score, t)
+        at_level = partial(ask, score, t=t)
         x = langevin(at_level, x, n_steps, step * variance, generator)
     return x
 
 
 # --8<-- [end:annealed_langevin]
-
-
-def _at_time(score: TimeScore, t: Tensor, x: Tensor) -> Tensor:
-    return score(x, t.to(x).expand(len(x)))
 
 
 def _require_step(step: float) -> None:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fromnoise.batches import noise_like
+from fromnoise.batches import ask, noise_like
 from fromnoise.diffusion import posterior
 from fromnoise.schedules import Schedule
 from fromnoise.targets import eps_from_x_0, velocity_from_x_0
@@ -47,7 +47,7 @@ def ancestral_step(
 
     Source: Ho et al. 2020, arXiv 2006.11239 (with the smaller of its two variances).
     """
-    x_0_hat = _ask(denoiser, x_t, t)
+    x_0_hat = ask(denoiser, x_t, t)
     mean, var = posterior(x_t, x_0_hat, schedule(t), schedule(s))
     return mean + var.sqrt() * noise_like(x_t, generator)
 
@@ -89,7 +89,7 @@ def ddim_step(
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must lie in [0, 1], got {eta}")
     at_t, at_s = schedule(t), schedule(s)
-    x_0_hat = _ask(denoiser, x_t, t)
+    x_0_hat = ask(denoiser, x_t, t)
     eps_hat = eps_from_x_0(x_0_hat, x_t, at_t)
     if eta == 0:
         return at_s.alpha_t * x_0_hat + at_s.sigma_t * eps_hat
@@ -232,12 +232,8 @@ def edm_times(
     return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
 
 
-def _ask(denoiser: Denoiser, x_t: Data, t: Time) -> Data:
-    return denoiser(x_t, t.to(x_t).expand(len(x_t)))
-
-
 def _velocity(denoiser: Denoiser, schedule: Schedule, x_t: Data, t: Time) -> Data:
-    return velocity_from_x_0(_ask(denoiser, x_t, t), x_t, schedule(t))
+    return velocity_from_x_0(ask(denoiser, x_t, t), x_t, schedule(t))
 
 
 def _log_snr_ends(

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fromnoise.batches import noise_like
+from fromnoise.batches import ask, noise_like
 from fromnoise.schedules import Scales, Schedule, VPLinear
 from fromnoise.score import TimeScore
 
@@ -129,7 +129,7 @@ def reverse_sde(score: TimeScore, schedule: Schedule, eta: float = 1.0) -> Dynam
 
     def drift(x_t: Tensor, t: Tensor) -> Tensor:
         f, g = _rates(schedule, t)
-        score_t = score(x_t, t.to(x_t).expand(len(x_t)))
+        score_t = ask(score, x_t, t)
         return f * x_t - (1 + eta**2) / 2 * g.square() * score_t
 
     if eta == 0:

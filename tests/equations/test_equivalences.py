@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from fromnoise.diffusion import elbo_weight, perturb, posterior, step_kl, transition
+from fromnoise.exponential import exponential_weights
 from fromnoise.flow_matching import change_schedule
 from fromnoise.guidance import classifier_free
 from fromnoise.learned_schedule import VELinear
@@ -30,7 +31,6 @@ from fromnoise.schedules import (
     discrete_chain,
 )
 from fromnoise.sde import reverse_sde
-from fromnoise.solvers import exponential_weights
 from fromnoise.steering import composed
 from fromnoise.targets import (
     eps_from_x_0,

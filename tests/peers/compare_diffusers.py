@@ -18,16 +18,16 @@ from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr  # no
 from diffusers.training_utils import compute_snr  # noqa: E402
 
 from fromnoise.diffusion import posterior  # noqa: E402
+from fromnoise.exponential import exponential_weights
 from fromnoise.learned_schedule import VELinear  # noqa: E402
+from fromnoise.multistep import UniPC
 from fromnoise.preconditioning import edm_coefficients, min_snr_weight  # noqa: E402
 from fromnoise.samplers import ddim_step, edm_times, euler_step, heun_step, sample  # noqa: E402
 from fromnoise.schedules import Cosine, Scales, VPLinear, discrete_chain  # noqa: E402
-from fromnoise.solvers import (  # noqa: E402
-    DPMSolverMultistep,
-    UniPC,
+from fromnoise.solvers import (
+    # noqa: E402     DPMSolverMultistep,
     dpm_solver_1_step,
     dpm_solver_2_step,
-    exponential_weights,
 )
 from fromnoise.targets import eps_from_v, v_from_x_0, x_0_from_eps, x_0_from_v  # noqa: E402
 

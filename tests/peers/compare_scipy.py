@@ -8,6 +8,7 @@ from scipy.linalg import sqrtm
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
+from fromnoise.adaptive import adaptive_sample
 from fromnoise.decoders import log_bin
 from fromnoise.evaluation import frechet_gaussians
 from fromnoise.gaussians import Gaussian
@@ -23,7 +24,6 @@ from fromnoise.oracles import denoiser
 from fromnoise.sample_measures import wasserstein_2
 from fromnoise.samplers import heun_step, sample, uniform_times
 from fromnoise.schedules import Cosine
-from fromnoise.solvers import adaptive_sample
 from fromnoise.targets import velocity_from_x_0
 
 FLOAT = torch.float64
