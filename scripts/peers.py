@@ -54,6 +54,8 @@ def main() -> None:
     if not (pip(torch) and pip(torch, *FLOOR, *TOOLS) and pip("--no-deps", "-e", ".")):
         sys.exit(f"Could not make the environment. Is there a network? The log is {LOG}.")
     missing = [peer for peer, (_, how) in PEERS.items() if not pip("--upgrade", *how, peer, torch)]
+    if "POT" in missing:  # torchcfm stands on it
+        missing = sorted({*missing, "torchcfm"})
     for peer in PEERS:
         print(f"  {peer:15} {version(peer) or 'not to be had here: left out'}")
     files = [

@@ -9,27 +9,29 @@ purpose, the difference is asserted.
 import math
 from itertools import pairwise
 
+import diffusers
 import pytest
 import torch
+from diffusers.guiders.guider_utils import rescale_noise_cfg
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
+from diffusers.training_utils import compute_snr
 
-diffusers = pytest.importorskip("diffusers")
-
-from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr  # noqa: E402
-from diffusers.training_utils import compute_snr  # noqa: E402
-
-from fromnoise.diffusion import posterior  # noqa: E402
+from fromnoise.diffusion import posterior
 from fromnoise.exponential import exponential_weights
-from fromnoise.learned_schedule import VELinear  # noqa: E402
-from fromnoise.multistep import UniPC
-from fromnoise.preconditioning import edm_coefficients, min_snr_weight  # noqa: E402
-from fromnoise.samplers import ddim_step, edm_times, euler_step, heun_step, sample  # noqa: E402
-from fromnoise.schedules import Cosine, Scales, VPLinear, discrete_chain  # noqa: E402
-from fromnoise.solvers import (
-    # noqa: E402     DPMSolverMultistep,
-    dpm_solver_1_step,
-    dpm_solver_2_step,
+from fromnoise.learned_schedule import VELinear
+from fromnoise.multistep import DPMSolverMultistep, UniPC
+from fromnoise.preconditioning import edm_coefficients, min_snr_weight
+from fromnoise.samplers import ddim_step, edm_times, euler_step, heun_step, sample
+from fromnoise.schedules import Cosine, Rectified, Scales, VPLinear, discrete_chain
+from fromnoise.solvers import churn_step, dpm_solver_1_step, dpm_solver_2_step
+from fromnoise.steering import rescaled
+from fromnoise.targets import (
+    eps_from_v,
+    v_from_x_0,
+    velocity_from_x_0,
+    x_0_from_eps,
+    x_0_from_v,
 )
-from fromnoise.targets import eps_from_v, v_from_x_0, x_0_from_eps, x_0_from_v  # noqa: E402
 
 FLOAT = torch.float64
 EXACT = {"rtol": 0.0, "atol": 1e-11}
@@ -419,3 +421,73 @@ def test_euler_and_heun_in_the_noise_level(kind):
         y = scheduler.step(asked(y, sigma), torch.tensor(float(k)), y).prev_sample.double()
     ours = sample(network, schedule, x, sigmas / 80, step)
     torch.testing.assert_close(ours, y, rtol=1e-5, atol=1e-5)
+
+
+def churned(ask):
+    """One step of theirs and one of ours from the same point, with the same noise."""
+    schedule, sigmas = VELinear(80.0), torch.tensor([10.0, 4.0, 1.5], dtype=FLOAT)
+    scheduler = diffusers.EulerDiscreteScheduler(prediction_type="sample")
+    scheduler.set_timesteps(2)
+    scheduler.sigmas, scheduler.timesteps = sigmas, torch.tensor([0.0, 1.0])
+    scheduler._step_index, scheduler.is_scale_input_called = 0, True
+    x = normal(4, 3, seed=24) * 10
+    t, s = sigmas[:2] / 80
+    theirs = scheduler.step(
+        ask(x, t.expand(4)),
+        torch.tensor(0.0),
+        x,
+        s_churn=0.6,
+        generator=torch.Generator().manual_seed(25),
+    ).prev_sample
+    ours = churn_step(
+        ask,
+        schedule,
+        x,
+        t,
+        s,
+        torch.Generator().manual_seed(25),
+        churn=0.6 / 2,
+        step=euler_step,
+    )
+    return ours, theirs.double()
+
+
+def test_churn_with_an_estimate_that_stays():
+    """The same noise, the same level to come down from, the same way down."""
+    fixed = normal(4, 3, seed=26)
+    ours, theirs = churned(lambda x, t: fixed)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_churn_asks_the_network_at_another_place():
+    """On purpose: EDM and we ask after the noise is added, they are told before."""
+    ours, theirs = churned(network)
+    assert (ours - theirs).abs().max() > 0.01
+
+
+def test_straight_lines():
+    """Flow matching: their sigma is our time, their output our velocity."""
+    times = torch.tensor([0.95, 0.7, 0.4, 0.1], dtype=FLOAT)
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(3)
+    scheduler.sigmas, scheduler.timesteps = times, 1000 * times[:-1]
+    x = normal(4, 3, seed=27)
+    y = x
+    for t in times[:-1]:
+        velocity = velocity_from_x_0(network(y, t.expand(4)), y, Rectified()(t))
+        y = scheduler.step(velocity, 1000 * t, y).prev_sample.double()
+    ours = sample(network, Rectified(), x, times, euler_step)
+    torch.testing.assert_close(ours, y, rtol=1e-5, atol=1e-5)
+
+
+def test_rescaled_guidance_is_on_the_data():
+    """On purpose: their formula is ours, but applied to the noise: another sampler."""
+    guided, conditional = 3 * normal(4, 6, seed=28), normal(4, 6, seed=29)
+    theirs = rescale_noise_cfg(guided, conditional, 0.7)
+    t = torch.full((4,), 0.5, dtype=FLOAT)
+    by_us = rescaled(lambda x, t: guided, lambda x, t: conditional, 0.7)(guided, t)
+    torch.testing.assert_close(by_us, theirs, **EXACT)
+    x_t, at = normal(4, 6, seed=30), Cosine()(t)
+    data = [x_0_from_eps(eps, x_t, at) for eps in (guided, conditional)]
+    on_data = rescaled(lambda x, t: data[0], lambda x, t: data[1], 0.7)(x_t, t)
+    assert (on_data - x_0_from_eps(theirs, x_t, at)).abs().max() > 0.01

@@ -5,15 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+import torchcfm.conditional_flow_matching as cfm
+import torchcfm.optimal_transport as transport
 
-cfm = pytest.importorskip("torchcfm.conditional_flow_matching")
-transport = pytest.importorskip("torchcfm.optimal_transport")
-
-from fromnoise.diffusion import perturb  # noqa: E402
 from fromnoise.couplings import optimal_coupling
-from fromnoise.flow_matching import # noqa: E402     conditional_velocity
-from fromnoise.schedules import Cosine, Rectified, Schedule  # noqa: E402
-from fromnoise.targets import PredictVelocity  # noqa: E402
+from fromnoise.diffusion import perturb
+from fromnoise.flow_matching import conditional_velocity
+from fromnoise.schedules import Cosine, Rectified, Schedule
+from fromnoise.targets import PredictVelocity
 
 FLOAT = torch.float64
 EXACT = {"rtol": 0.0, "atol": 1e-12}

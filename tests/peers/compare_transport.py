@@ -3,14 +3,13 @@
 import math
 
 import numpy as np
+import ot
 import pytest
 import torch
 
-ot = pytest.importorskip("ot")
-
-from fromnoise.couplings import optimal_coupling  # noqa: E402
-from fromnoise.gaussians import Gaussian  # noqa: E402
-from fromnoise.sample_measures import (  # noqa: E402
+from fromnoise.couplings import optimal_coupling
+from fromnoise.gaussians import Gaussian
+from fromnoise.sample_measures import (
     random_directions,
     sliced_wasserstein_2,
     wasserstein_2,
