@@ -5,6 +5,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import nn
 
+from fromnoise.dit import DiT
 from fromnoise.lesions import (
     Lesion,
     effect_by_time,
@@ -15,7 +16,7 @@ from fromnoise.lesions import (
     to_mean,
     zero,
 )
-from fromnoise.networks import DiT, UNet, seeded
+from fromnoise.networks import UNet, seeded
 
 F64 = torch.float64
 

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 TimeFeature = Callable[[Tensor], Tensor]
 """What the network is told about the time: a number of order 1 for each t, such as t itself."""
-
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
@@ -40,7 +39,8 @@ def n_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _zeroed(layer: Layer) -> Layer:
+def zeroed(layer: Layer) -> Layer:
+    """The layer, with weights and bias set to zero: at the start it answers 0."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -123,6 +123,16 @@ class Condition(nn.Module):
         return condition + self.label(label)
 
 
+def require_one_time_each(x_t: Tensor, t: Tensor) -> None:
+    """Refuse times that are not one per example.
+
+    Raises:
+        ValueError: If there is another number of them.
+    """
+    if t.shape != x_t.shape[:1]:
+        raise ValueError(f"t must hold one time for each of {len(x_t)}, got {tuple(t.shape)}")
+
+
 class MLP(nn.Module):
     """Residual multilayer perceptron for flat data, such as points in the plane."""
 
@@ -146,7 +156,7 @@ class MLP(nn.Module):
             self.shifts = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
             self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
             self.dropout = nn.Dropout(dropout)
-            self.last = _zeroed(nn.Linear(width, n_dims))
+            self.last = zeroed(nn.Linear(width, n_dims))
 
     def forward(
         self,
@@ -155,6 +165,7 @@ class MLP(nn.Module):
         label: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch n_dims"]:
         """One output per entry of `x_t`."""
+        require_one_time_each(x_t, t)
         condition = F.silu(self.condition(t, label))
         hidden = self.first(x_t)
         for shift, layer in zip(self.shifts, self.layers, strict=True):
@@ -174,7 +185,7 @@ class ResBlock(nn.Module):
         self.norm_out = nn.GroupNorm(_n_groups(n_out), n_out)
         self.dropout = nn.Dropout(dropout)
         # Zero: at the start each block only passes its input on.
-        self.conv_out = _zeroed(nn.Conv2d(n_out, n_out, 3, padding=1))
+        self.conv_out = zeroed(nn.Conv2d(n_out, n_out, 3, padding=1))
         self.shortcut = nn.Identity() if n_in == n_out else nn.Conv2d(n_in, n_out, 1)
 
     def forward(
@@ -202,7 +213,7 @@ class Attention(nn.Module):
         self.n_heads = n_heads
         self.norm = nn.GroupNorm(_n_groups(channels), channels)
         self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.to_out = _zeroed(nn.Conv2d(channels, channels, 1))
+        self.to_out = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(
         self, h: Float[Tensor, "batch channels height width"]
@@ -264,7 +275,7 @@ class UNet(nn.Module):
             self.attention = Attention(before, n_heads)
             self.middle_out = block(before, before)
             self.norm = nn.GroupNorm(_n_groups(channels), channels)
-            self.last = _zeroed(nn.Conv2d(widths[0], image_channels, 3, padding=1))
+            self.last = zeroed(nn.Conv2d(widths[0], image_channels, 3, padding=1))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @staticmethod
@@ -280,6 +291,7 @@ class UNet(nn.Module):
         label: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch channels height width"]:
         """One output per pixel of `x_t`."""
+        require_one_time_each(x_t, t)
         condition = F.silu(self.condition(t, label))
         h = self.first(x_t.contiguous(memory_format=torch.channels_last))
         skips = []
@@ -304,88 +316,3 @@ class UNet(nn.Module):
 
 
 # --8<-- [end:UNet]
-
-
-class DiTBlock(nn.Module):
-    """Attention, then a two-layer perceptron; the condition scales, shifts and gates both."""
-
-    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.norm_attention = nn.LayerNorm(width, elementwise_affine=False)
-        self.to_qkv = nn.Linear(width, 3 * width)
-        self.to_out = nn.Linear(width, width)
-        self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
-        )
-        # Zero gates: at the start each block only passes its input on.
-        self.modulation = _zeroed(nn.Linear(width, 6 * width))
-
-    def forward(
-        self, h: Float[Tensor, "batch tokens width"], condition: Float[Tensor, "batch width"]
-    ) -> Float[Tensor, "batch tokens width"]:
-        """Input plus what the block adds to it."""
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(condition)[
-            :, None, :
-        ].chunk(6, dim=-1)
-        batch, tokens, width = h.shape
-        inner = self.norm_attention(h) * (1 + scale_a) + shift_a
-        shape = (batch, tokens, 3, self.n_heads, width // self.n_heads)
-        q, k, v = self.to_qkv(inner).reshape(shape).permute(2, 0, 3, 1, 4).unbind(0)
-        gathered = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-        h = h + gate_a * self.to_out(gathered.reshape(batch, tokens, width))
-        return h + gate_m * self.mlp(self.norm_mlp(h) * (1 + scale_m) + shift_m)
-
-
-class DiT(nn.Module):
-    """Diffusion transformer: patches become tokens, attention replaces convolution."""
-
-    def __init__(
-        self,
-        image_size: int = 8,
-        width: int = 96,
-        n_classes: int | None = None,
-        *,
-        image_channels: int = 1,
-        patch_size: int = 2,
-        n_blocks: int = 4,
-        n_heads: int = 4,
-        dropout: float = 0.0,
-        time_embedding: bool = True,
-        time_feature: TimeFeature | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        if image_size % patch_size:
-            raise ValueError(f"patch_size {patch_size} does not divide image_size {image_size}")
-        self.image_size, self.image_channels = image_size, image_channels
-        self.patch_size, self.side = patch_size, image_size // patch_size
-        n_patch = image_channels * patch_size**2
-        with seeded(seed):
-            self.condition = Condition(width, n_classes, time_embedding, time_feature)
-            self.first = nn.Linear(n_patch, width)
-            self.position = nn.Parameter(0.02 * torch.randn(self.side**2, width))
-            self.blocks = nn.ModuleList(DiTBlock(width, n_heads, dropout) for _ in range(n_blocks))
-            self.norm = nn.LayerNorm(width, elementwise_affine=False)
-            self.modulation = _zeroed(nn.Linear(width, 2 * width))
-            self.last = _zeroed(nn.Linear(width, n_patch))
-
-    def forward(
-        self,
-        x_t: Float[Tensor, "batch channels height width"],
-        t: Float[Tensor, " batch"],
-        label: Int[Tensor, " batch"] | None = None,
-    ) -> Float[Tensor, "batch channels height width"]:
-        """One output per pixel of `x_t`."""
-        condition = F.silu(self.condition(t, label))
-        batch, channels, side, patch = len(x_t), self.image_channels, self.side, self.patch_size
-        patches = x_t.reshape(batch, channels, side, patch, side, patch)
-        tokens = patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, side**2, -1)
-        h = self.first(tokens) + self.position
-        for block in self.blocks:
-            h = block(h, condition)
-        shift, scale = self.modulation(condition)[:, None, :].chunk(2, dim=-1)
-        out = self.last(self.norm(h) * (1 + scale) + shift)
-        out = out.reshape(batch, side, side, channels, patch, patch).permute(0, 3, 1, 4, 2, 5)
-        return out.reshape(x_t.shape)

@@ -25,8 +25,9 @@ from experiments.training._common import (
 from fromnoise import figures
 from fromnoise.datasets import Splits, digits, snap_to_levels
 from fromnoise.diffusion import perturb
+from fromnoise.dit import DiT
 from fromnoise.intervals import mean_interval
-from fromnoise.networks import DiT, UNet, n_parameters
+from fromnoise.networks import UNet, n_parameters
 from fromnoise.samplers import uniform_times
 from fromnoise.schedules import Schedule, VPLinear
 from fromnoise.targets import PredictEps, PredictV, Target
