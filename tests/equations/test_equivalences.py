@@ -467,6 +467,25 @@ def test_a_step_is_the_rate_over_its_time() -> Sides:
     )
 
 
+@proves("same-grid")
+def test_two_grids_of_times_are_one() -> Sides:
+    """Left: edges at k / K, counted. Right: a stretch one longer, divided by its length."""
+    n_steps = 1000
+    counted = torch.arange(n_steps + 1, dtype=FLOAT) / n_steps
+
+    def spread(last: int, over: int) -> Tensor:
+        return torch.linspace(0, last, n_steps + 1, dtype=FLOAT) / over
+
+    return Sides(
+        counted,
+        spread(n_steps + 1, n_steps + 1),
+        {
+            "longer, not divided by it": spread(n_steps + 1, n_steps),
+            "divided by it, not longer": spread(n_steps, n_steps + 1),
+        },
+    )
+
+
 @proves("same-last-noise")
 def test_the_noise_of_the_last_step_is_a_share_of_eps() -> Sides:
     """Left: conditioning the joint normal of last and total noise. Right: the share."""
