@@ -20,14 +20,8 @@ from experiments.diffusion._common import (
 )
 from fromnoise import figures
 from fromnoise.datasets import digits
-from fromnoise.diffusion import (
-    continuous_bound,
-    level_reconstruction,
-    perturb,
-    posterior,
-    simple_loss,
-    three_term_bound,
-)
+from fromnoise.diffusion import perturb, posterior, simple_loss
+from fromnoise.diffusion_bounds import continuous_bound, level_reconstruction, three_term_bound
 from fromnoise.evaluation import frechet_distance
 from fromnoise.information import bits_per_dim
 from fromnoise.samplers import ancestral_step, sample, uniform_log_snr_times, uniform_times

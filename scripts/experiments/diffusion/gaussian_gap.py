@@ -9,7 +9,7 @@ import torch
 from experiments.diffusion._common import N_DIMS, SCHEDULE, flat
 from fromnoise import figures
 from fromnoise.datasets import digits
-from fromnoise.diffusion import gaussian_reconstruction, three_term_bound
+from fromnoise.diffusion_bounds import gaussian_reconstruction, three_term_bound
 from fromnoise.generative_models import dequantize, fit_gaussian
 from fromnoise.information import bits_per_dim
 from fromnoise.oracles import denoiser

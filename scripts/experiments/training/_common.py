@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.datasets import Split, Splits, snap_to_levels
-from fromnoise.diffusion import level_reconstruction, perturb, prior_kl
+from fromnoise.diffusion import perturb, prior_kl
+from fromnoise.diffusion_bounds import level_reconstruction
 from fromnoise.evaluation import (
     Classifier,
     c2st,
