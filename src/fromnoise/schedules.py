@@ -92,7 +92,10 @@ class Schedule(ABC):
 
         Raises:
             ValueError: If a time lies outside [0, 1] or is NaN.
+            TypeError: If times are integers, in whose dtype the scales would be 0 or 1.
         """
+        if not t.is_floating_point():
+            raise TypeError(f"t must be floating-point numbers, got {t.dtype}")
         if not ((t >= 0) & (t <= 1)).all():
             raise ValueError(f"t must lie in [0, 1], got {_span(t)}")
         return Scales(*(scale.to(t.dtype) for scale in self.scales(t.double())))
@@ -304,7 +307,10 @@ def beside(
 
     Raises:
         ValueError: If the axes of `scale` are not the leading axes of `x`.
+        TypeError: If `x` holds integers, which would round the scale away.
     """
+    if not x.is_floating_point():
+        raise TypeError(f"data must be floating-point numbers, got {x.dtype}")
     if scale.shape != x.shape[: scale.ndim]:
         raise ValueError(
             f"scales of shape {tuple(scale.shape)} do not match data of shape {tuple(x.shape)}"
