@@ -14,7 +14,8 @@ Every function here is one linear change of variable, named `<wanted>_from_<give
 hold for a network's estimate in place of the true value, since expectations are linear.
 
 Where $\alpha_t = 0$ the noise says nothing about the data, and where $\sigma_t = 0$ the data says
-nothing about the noise. A conversion that would need such a thing raises ValueError.
+nothing about the noise. A conversion that would need such a thing raises ValueError, and so does
+one that is given two shapes.
 """
 
 from abc import ABC, abstractmethod
@@ -23,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fromnoise.batches import require_shape
 from fromnoise.schedules import Scales, beside
 
 Data = Float[Tensor, "*batch_and_dims"]
@@ -31,6 +33,7 @@ Data = Float[Tensor, "*batch_and_dims"]
 # --8<-- [start:x_0_from_eps]
 def x_0_from_eps(eps: Data, x_t: Data, scales: Scales) -> Data:
     r"""$x_0 = (x_t - \sigma_t \epsilon) / \alpha_t$; refused at $\alpha_t = 0$."""
+    require_shape("eps", eps, x_t)
     _require_signal(scales, "x_0 from eps")
     return (x_t - beside(scales.sigma_t, x_t) * eps) / beside(scales.alpha_t, x_t)
 
@@ -40,6 +43,7 @@ def x_0_from_eps(eps: Data, x_t: Data, scales: Scales) -> Data:
 
 def x_0_from_v(v_angle: Data, x_t: Data, scales: Scales) -> Data:
     r"""$x_0 = (\alpha_t x_t - \sigma_t v) / (\alpha_t^2 + \sigma_t^2)$; defined everywhere."""
+    require_shape("v_angle", v_angle, x_t)
     alpha_t, sigma_t = beside(scales.alpha_t, x_t), beside(scales.sigma_t, x_t)
     return (alpha_t * x_t - sigma_t * v_angle) / (alpha_t.square() + sigma_t.square())
 
@@ -49,6 +53,7 @@ def x_0_from_velocity(velocity: Data, x_t: Data, scales: Scales) -> Data:
 
     $$x_0 = (\dot\sigma_t x_t - \sigma_t u) / (\alpha_t\dot\sigma_t - \sigma_t\dot\alpha_t).$$
     """
+    require_shape("velocity", velocity, x_t)
     _require_slope(scales, "x_0 from velocity")
     d_sigma_t, sigma_t = beside(scales.d_sigma_t, x_t), beside(scales.sigma_t, x_t)
     return (d_sigma_t * x_t - sigma_t * velocity) / beside(_turn(scales), x_t)
@@ -56,18 +61,21 @@ def x_0_from_velocity(velocity: Data, x_t: Data, scales: Scales) -> Data:
 
 def x_0_from_score(score: Data, x_t: Data, scales: Scales) -> Data:
     r"""Tweedie: $x_0 = (x_t + \sigma_t^2\, \mathrm{score}) / \alpha_t$; not at $\alpha_t = 0$."""
+    require_shape("score", score, x_t)
     _require_signal(scales, "x_0 from score")
     return (x_t + beside(scales.sigma_t.square(), x_t) * score) / beside(scales.alpha_t, x_t)
 
 
 def eps_from_x_0(x_0: Data, x_t: Data, scales: Scales) -> Data:
     r"""$\epsilon = (x_t - \alpha_t x_0) / \sigma_t$; refused at $\sigma_t = 0$."""
+    require_shape("x_0", x_0, x_t)
     _require_noise(scales, "eps from x_0")
     return (x_t - beside(scales.alpha_t, x_t) * x_0) / beside(scales.sigma_t, x_t)
 
 
 def eps_from_v(v_angle: Data, x_t: Data, scales: Scales) -> Data:
     r"""$\epsilon = (\sigma_t x_t + \alpha_t v) / (\alpha_t^2 + \sigma_t^2)$; defined everywhere."""
+    require_shape("v_angle", v_angle, x_t)
     alpha_t, sigma_t = beside(scales.alpha_t, x_t), beside(scales.sigma_t, x_t)
     return (sigma_t * x_t + alpha_t * v_angle) / (alpha_t.square() + sigma_t.square())
 
@@ -77,6 +85,7 @@ def eps_from_velocity(velocity: Data, x_t: Data, scales: Scales) -> Data:
 
     $$\epsilon = (\alpha_t u - \dot\alpha_t x_t) / (\alpha_t\dot\sigma_t - \sigma_t\dot\alpha_t).$$
     """
+    require_shape("velocity", velocity, x_t)
     _require_slope(scales, "eps from velocity")
     alpha_t, d_alpha_t = beside(scales.alpha_t, x_t), beside(scales.d_alpha_t, x_t)
     return (alpha_t * velocity - d_alpha_t * x_t) / beside(_turn(scales), x_t)
@@ -84,6 +93,7 @@ def eps_from_velocity(velocity: Data, x_t: Data, scales: Scales) -> Data:
 
 def eps_from_score(score: Data, x_t: Data, scales: Scales) -> Data:
     r"""$\epsilon = -\sigma_t\, \mathrm{score}$; defined everywhere."""
+    require_shape("score", score, x_t)
     return -beside(scales.sigma_t, x_t) * score
 
 
@@ -135,6 +145,7 @@ def score_from_x_0(x_0: Data, x_t: Data, scales: Scales) -> Data:
 
 def score_from_eps(eps: Data, x_t: Data, scales: Scales) -> Data:
     r"""$\mathrm{score} = -\epsilon / \sigma_t$; refused at $\sigma_t = 0$."""
+    require_shape("eps", eps, x_t)
     _require_noise(scales, "score from eps")
     return -eps / beside(scales.sigma_t, x_t)
 
@@ -263,10 +274,12 @@ class PredictScore(Target):
 
 
 def _angle(x_0: Data, eps: Data, scales: Scales) -> Data:
+    require_shape("eps", eps, x_0)
     return beside(scales.alpha_t, eps) * eps - beside(scales.sigma_t, x_0) * x_0
 
 
 def _rate(x_0: Data, eps: Data, scales: Scales) -> Data:
+    require_shape("eps", eps, x_0)
     _require_slope(scales, "velocity")
     return beside(scales.d_alpha_t, x_0) * x_0 + beside(scales.d_sigma_t, eps) * eps
 
