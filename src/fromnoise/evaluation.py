@@ -35,9 +35,14 @@ def frechet_gaussians(
         mean_b: Mean of the second.
         cov_b: Covariance of the second.
 
+    Raises:
+        ValueError: If a number is not finite.
+
     Source:
         Dowson and Landau 1982; Heusel et al. 2017, <https://arxiv.org/abs/1706.08500>.
     """
+    if not all(bool(part.isfinite().all()) for part in (mean_a, cov_a, mean_b, cov_b)):
+        raise ValueError("means and covariances must be finite")
     values, vectors = torch.linalg.eigh(cov_a)
     root_a = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     # Rounding leaves eigenvalues of order -1e-18 where the true ones are zero.
@@ -91,6 +96,8 @@ def real_against_real(
         seed: Of the splits.
     """
     check_level(level)
+    if n_splits < 1:
+        raise ValueError(f"n_splits must be at least 1, got {n_splits}")
     pool, labels = torch.cat([features_a, features_b]), torch.cat([labels_a, labels_b])
     generator = torch.Generator().manual_seed(seed)
     found = []
@@ -142,7 +149,13 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def accuracy(self, images: Float[Tensor, "n 1 side side"], labels: Int[Tensor, " n"]) -> float:
-        """Share of `images` put into the class of their label."""
+        """Share of `images` put into the class of their label.
+
+        Raises:
+            ValueError: If there are no images, or one has a pixel that is not finite.
+        """
+        if len(images) == 0 or not bool(images.isfinite().all()):
+            raise ValueError(f"need one or more images of finite pixels, got {len(images)} images")
         return float((self(images).argmax(dim=1) == labels).double().mean())
 
 
@@ -159,7 +172,12 @@ def train_classifier(
         labels: Their classes, 0, 1, ...
         n_steps: Training steps.
         seed: Of weights and batches.
+
+    Raises:
+        ValueError: If there are no images.
     """
+    if len(images) == 0:
+        raise ValueError("a classifier needs at least one image")
 
     def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         pixels, classes = batch
@@ -196,7 +214,8 @@ def c2st(
         seed: Of the cut, the folds and the classifier.
 
     Raises:
-        ValueError: A set has fewer rows than there are folds, or rows differ in size.
+        ValueError: A set has fewer rows than there are folds, rows differ in size, or a number is
+            not finite.
 
     Source:
         Lopez-Paz and Oquab 2017, <https://arxiv.org/abs/1610.06545>.
@@ -211,6 +230,9 @@ def c2st(
         raise ValueError(f"need at least n_folds >= 2 rows in each set, got {n} and {n_folds}")
     if samples_a.shape[1:] != samples_b.shape[1:]:
         raise ValueError(f"rows differ: {samples_a.shape[1:]} and {samples_b.shape[1:]}")
+    # The trees would take NaN for a missing value, and answer.
+    if not (samples_a.isfinite().all() and samples_b.isfinite().all()):
+        raise ValueError("samples must be finite")
     generator = torch.Generator().manual_seed(seed)
     rows = [
         part[torch.randperm(len(part), generator=generator)[:n]].reshape(n, -1)

@@ -5,6 +5,7 @@ differences that it finds. An experiment that is too small finds nothing, which 
 nothing being there. Sizes n are samples (or seeds) per model.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -41,7 +42,7 @@ def permutation_p_value(
         seed: Of the splits.
 
     Raises:
-        ValueError: If a set is empty or there are no permutations.
+        ValueError: If a set is empty, there are no permutations or the statistic is NaN.
 
     Source:
         Phipson and Smyth 2010, <https://doi.org/10.2202/1544-6115.1585>.
@@ -52,6 +53,9 @@ def permutation_p_value(
         )
     generator = torch.Generator().manual_seed(seed)
     observed, pool = statistic(a, b), torch.cat([a, b])
+    # No split would be as large as NaN, and the p-value the smallest there is.
+    if math.isnan(observed):
+        raise ValueError("the statistic of the two sets is NaN")
     # A split that gives the same sets back must count, though rounding may differ.
     bar = observed - 1e-12 * abs(observed)
     as_large = 0
