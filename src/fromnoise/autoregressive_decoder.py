@@ -52,7 +52,13 @@ class AutoregressiveDecoder(nn.Module):
         self.register_buffer("mask_out", visible, persistent=False)
 
     def forward(self, z: Float[Tensor, "batch latents"], x: Pixels) -> Parameters:
-        """Parameters of every pixel, given the code and the pixels before it."""
+        """Parameters of every pixel, given the code and the pixels before it.
+
+        Raises:
+            ValueError: If there is not one code per image.
+        """
+        if len(z) != len(x):
+            raise ValueError(f"need one code per image, got {len(z)} codes and {len(x)} images")
         hidden = F.silu(self.from_z(z) + F.linear(self.hide(x), self.from_x.weight * self.mask_in))
         outputs = self.out_z(z) + F.linear(hidden, self.out.weight * self.mask_out)
         return outputs.view(len(x), self.n_dims, self.n_parameters)

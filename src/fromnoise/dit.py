@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fromnoise.networks import Condition, TimeFeature, seeded, zeroed
+from fromnoise.networks import Condition, TimeFeature, require_one_time_each, seeded, zeroed
 
 
 class DiTBlock(nn.Module):
@@ -83,6 +83,7 @@ class DiT(nn.Module):
         label: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch channels height width"]:
         """One output per pixel of `x_t`."""
+        require_one_time_each(x_t, t)
         condition = F.silu(self.condition(t, label))
         batch, channels, side, patch = len(x_t), self.image_channels, self.side, self.patch_size
         patches = x_t.reshape(batch, channels, side, patch, side, patch)

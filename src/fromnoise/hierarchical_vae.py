@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fromnoise.batches import require_shape
 from fromnoise.decoders import Likelihood
 from fromnoise.elbo import diagonal_log_prob, reparameterize
 from fromnoise.networks import seeded
@@ -91,10 +92,16 @@ class MarkovianVAE(nn.Module):
         eps_1: Float[Tensor, "batch lower"],
         eps_2: Float[Tensor, "batch upper"],
     ) -> ChainTerms:
-        """Both rates and the distortion of each image, at one draw of each code."""
+        """Both rates and the distortion of each image, at one draw of each code.
+
+        Raises:
+            ValueError: If the noise is not shaped like the codes.
+        """
         mean_1, log_var_1 = self.encoder(x).chunk(2, dim=-1)
+        require_shape("eps_1", eps_1, mean_1)
         z_1 = reparameterize(mean_1, log_var_1, eps_1)
         mean_2, log_var_2 = self.climb(z_1)
+        require_shape("eps_2", eps_2, mean_2)
         z_2 = reparameterize(mean_2, log_var_2, eps_2)
         prior_mean, prior_log_var = self.prior(z_2).chunk(2, dim=-1)
 

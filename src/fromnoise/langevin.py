@@ -86,8 +86,13 @@ def metropolis_step(
     Returns:
         The next points, and which of them moved. A proposal of undefined density is refused.
 
+    Raises:
+        ValueError: If `step` is not positive, or `z` or `u` does not fit `x`.
+
     Source: Roberts & Tweedie 1996, <https://doi.org/10.2307/3318418>.
     """
+    if u.shape != x.shape[:1]:
+        raise ValueError(f"u must hold one number for each of {len(x)}, got {tuple(u.shape)}")
     y = langevin_step(score, x, step, z)
     moved = u.log() < log_acceptance(log_prob, score, x, y, step)
     return torch.where(moved.reshape(-1, *[1] * (x.ndim - 1)), y, x), moved

@@ -122,12 +122,13 @@ def masked_cost(
         schedule: How the share of hidden tokens grows.
 
     Raises:
-        ValueError: If a time is not in (0, 1].
+        ValueError: If a time is not in (0, 1], or shapes do not fit.
 
     Source:
         Sahoo et al. 2024, <https://arxiv.org/abs/2406.07524>; Shi et al. 2024,
         <https://arxiv.org/abs/2406.04329>.
     """
+    _require_draws(x_0, t, u)
     if not bool((t > 0).all()):
         raise ValueError(f"t must lie in (0, 1], got {t.min():.3g}: the weight is infinite at 0")
     rates = schedule(t)
@@ -162,6 +163,7 @@ def any_order_cost(
         Uria et al. 2014, <https://arxiv.org/abs/1310.1757>; Hoogeboom et al. 2022,
         <https://arxiv.org/abs/2110.02037>.
     """
+    _require_draws(x_0, n_hidden, u)
     length = x_0.shape[1]
     if not bool(((n_hidden >= 1) & (n_hidden <= length)).all()):
         raise ValueError(f"n_hidden must lie in 1..{length}, got {n_hidden.tolist()}")
@@ -295,3 +297,11 @@ def _draw(scores: Logits, generator: torch.Generator) -> Tokens:
 def _check_times(t: Tensor) -> None:
     if not bool(((t >= 0) & (t <= 1)).all()):
         raise ValueError(f"t must lie in [0, 1], got {t.min():.3g}..{t.max():.3g}")
+
+
+def _require_draws(x_0: Tensor, per_example: Tensor, u: Tensor) -> None:
+    if u.shape != x_0.shape or per_example.shape != x_0.shape[:1]:
+        raise ValueError(
+            f"texts of shape {tuple(x_0.shape)} need one u per token and one draw per text, got "
+            f"{tuple(u.shape)} and {tuple(per_example.shape)}"
+        )

@@ -37,10 +37,11 @@ def mean_flow_step(mean_velocity: MeanVelocity, x_t: Data, s: PerExample, t: Per
         t: Its times.
 
     Raises:
-        ValueError: If the mean velocity is not shaped like `x_t`.
+        ValueError: If the mean velocity is not shaped like `x_t`, or `s` not like `t`.
 
     Source: Geng et al. 2025, arXiv 2505.13447, who write r for s.
     """
+    require_shape("s", s, t)
     value = mean_velocity(x_t, s, t)
     require_shape("the mean velocity", value, x_t)
     return x_t - beside(t - s, x_t) * value
@@ -72,10 +73,11 @@ def mean_flow_target(
         The value of the model and the right side above, which are equal if the model is right.
 
     Raises:
-        ValueError: If a velocity is not shaped like `x_t`.
+        ValueError: If a velocity is not shaped like `x_t`, or `s` not like `t`.
 
     Source: Geng et al. 2025, arXiv 2505.13447.
     """
+    require_shape("s", s, t)
     require_shape("the velocity", velocity, x_t)
     value, slope, *_ = jvp(
         lambda x, time: mean_velocity(x, s, time), (x_t, t), (velocity, torch.ones_like(t))

@@ -113,7 +113,11 @@ def euler_step(
     r"""Follow the velocity in a straight line: $x_s = x_t + (s - t)\, u(x_t, t)$.
 
     First order. On the rectified schedule it is the same as `ddim_step`. The generator is not used.
+
+    Raises:
+        ValueError: If a time lies outside [0, 1].
     """
+    schedule(s)
     return x_t + (s - t) * _velocity(denoiser, schedule, x_t, t)
 
 

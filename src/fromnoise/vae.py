@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fromnoise.autoregressive_decoder import AutoregressiveDecoder
+from fromnoise.batches import require_shape
 from fromnoise.decoders import Likelihood
 from fromnoise.elbo import diagonal_log_prob, iwae_bound, reparameterize
 from fromnoise.gaussian_kl import kl_diagonal
@@ -99,8 +100,13 @@ class VAE(nn.Module):
         return self.decoder(z).view(len(z), self.n_dims, self.likelihood.n_parameters)
 
     def forward(self, x: Float[Tensor, "batch dims"], eps: Float[Tensor, "batch latents"]) -> Terms:
-        """Rate and distortion of each image, with one code per image made from the noise `eps`."""
+        """Rate and distortion of each image, with one code per image made from the noise `eps`.
+
+        Raises:
+            ValueError: If `eps` is not shaped like the codes.
+        """
         z_mean, z_log_var = self.encode(x)
+        require_shape("eps", eps, z_mean)
         z = reparameterize(z_mean, z_log_var, eps)
         distortion = -self.likelihood.log_prob(self.decode(z, x), x)
         return Terms(kl_diagonal(z_mean, z_log_var), distortion)
