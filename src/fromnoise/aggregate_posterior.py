@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fromnoise.batches import require_shape
 from fromnoise.elbo import diagonal_log_prob, reparameterize
 from fromnoise.gaussian_kl import kl_diagonal
 from fromnoise.vae import VAE
@@ -30,7 +31,13 @@ def log_aggregate(
         z: Where to evaluate.
         z_mean: $\mu(x_n)$ of each image.
         z_log_var: $\log\sigma^2(x_n)$ of each image.
+
+    Raises:
+        ValueError: If there is no image, or the two are not shaped alike.
     """
+    require_shape("z_log_var", z_log_var, z_mean)
+    if z_mean.ndim != 2 or len(z_mean) == 0:
+        raise ValueError(f"need one row of means per image, got shape {tuple(z_mean.shape)}")
     log_each = [
         diagonal_log_prob(points[:, None], z_mean, z_log_var).logsumexp(1)
         for points in z.split(2048)  # bounds the memory: points x images x latents
@@ -65,10 +72,16 @@ def rate_split(
         n_draws: Draws per image.
         generator: Source of the draws.
 
+    Raises:
+        ValueError: If `n_draws` < 1, there is no image, or means and variances differ in shape.
+
     Source:
         Hoffman and Johnson 2016, ELBO surgery, NIPS workshop on advances in approximate Bayesian
         inference.
     """
+    require_shape("z_log_var", z_log_var, z_mean)
+    if n_draws < 1:
+        raise ValueError(f"n_draws must be at least 1, got {n_draws}")
     z_mean, z_log_var = z_mean.double(), z_log_var.double()
     shape = (n_draws, *z_mean.shape)
     eps = torch.randn(shape, generator=generator, dtype=z_mean.dtype, device=z_mean.device)
@@ -127,8 +140,11 @@ def log_likelihood_on_plane(
         grid: Must cover the prior, and be fine against the width of $p(z \mid x)$.
 
     Raises:
-        ValueError: The model has another number of latents, or an autoregressive decoder.
+        ValueError: The model has another number of latents, or an autoregressive decoder, or there
+            are no images.
     """
+    if len(x) == 0:
+        raise ValueError("need at least one image")
     if model.n_latents != 2 or model.autoregressive:
         raise ValueError("the grid needs two latents and a decoder that sees only the code")
     prior = torch.zeros(2, dtype=grid.z.dtype)

@@ -51,6 +51,7 @@ class Bernoulli(Likelihood):
         """
         if not bool((x.abs() == 1).all()):
             raise ValueError("a Bernoulli pixel is -1 or 1; threshold the images first")
+        _require_pixels(parameters, x)
         return F.logsigmoid(x * parameters[..., 0]).sum(-1)
 
     def mean(self, parameters: Parameters) -> Pixels:
@@ -84,6 +85,7 @@ class Gaussian(Likelihood):
 
     def log_prob(self, parameters: Parameters, x: Pixels) -> Float[Tensor, " batch"]:
         r"""Sum over pixels of $-\tfrac{(x_i-\mu_i)^2}{2\sigma^2} - \tfrac12\log 2\pi\sigma^2$."""
+        _require_pixels(parameters, x)
         squared = (x - parameters[..., 0]).square() * torch.exp(-2 * self.log_sigma)
         return -0.5 * (squared + 2 * self.log_sigma + math.log(2 * math.pi)).sum(-1)
 
@@ -99,6 +101,9 @@ class Gaussian(Likelihood):
             x: Pixels on the levels.
             n_levels: Number of equally spaced levels on [-1, 1].
         """
+        _require_pixels(parameters, x)
+        if n_levels < 2:
+            raise ValueError(f"n_levels must be at least 2, got {n_levels}")
         half = 1 / (n_levels - 1)
         center = (x - parameters[..., 0]).double()
         sigma = self.log_sigma.double().exp()
@@ -168,7 +173,12 @@ def log_bin(
         log_scale: Log of its scale $s$.
         x: Pixels on the levels.
         n_levels: Number $n$ of equally spaced levels on [-1, 1].
+
+    Raises:
+        ValueError: There are fewer than two levels.
     """
+    if n_levels < 2:
+        raise ValueError(f"n_levels must be at least 2, got {n_levels}")
     half = 1 / (n_levels - 1)
     # exp(-7) of the range is far below one bin; without the floor 1/s could overflow.
     inverse = torch.exp(-log_scale.clamp(min=-7.0))
@@ -196,6 +206,7 @@ class DiscretizedLogistic(_OverLevels):
         Source:
             Salimans et al. 2017, PixelCNN++, <https://arxiv.org/abs/1701.05517>.
         """
+        _require_pixels(parameters, x)
         return log_bin(parameters[..., 0], parameters[..., 1], x, self.n_levels).sum(-1)
 
     def log_probs(self, parameters: Parameters) -> Float[Tensor, "batch dims levels"]:
@@ -218,9 +229,17 @@ class Categorical(_OverLevels):
 
     def log_prob(self, parameters: Parameters, x: Pixels) -> Float[Tensor, " batch"]:
         r"""Sum over pixels of the log-probability of the level each has."""
+        _require_pixels(parameters, x)
         levels = to_levels(x, self.n_levels)[..., None]
         return self.log_probs(parameters).gather(-1, levels).sum((-2, -1))
 
     def log_probs(self, parameters: Parameters) -> Float[Tensor, "batch dims levels"]:
         """Log-probability of every level of every pixel."""
         return parameters.log_softmax(-1)
+
+
+def _require_pixels(parameters: Tensor, x: Tensor) -> None:
+    if parameters.shape[:-1] != x.shape:
+        raise ValueError(
+            f"pixels have shape {tuple(x.shape)}, their parameters {tuple(parameters.shape)}"
+        )

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import vjp
 
+from fromnoise.batches import require_shape
 from fromnoise.networks import seeded
 from fromnoise.training import NonFiniteLoss, update_average
 
@@ -75,7 +76,11 @@ def optimal_logit(log_q: Logits, log_p: Logits) -> Logits:
     Args:
         log_q: Log density of the data at each point.
         log_p: Log density of the generator there.
+
+    Raises:
+        ValueError: If the two differ in shape.
     """
+    require_shape("log_p", log_p, log_q)
     return log_q - log_p
 
 

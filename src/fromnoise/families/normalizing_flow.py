@@ -55,7 +55,7 @@ class Coupling(nn.Module):
 
     def _move(self, x: Tensor, function: Move) -> tuple[Tensor, Tensor]:
         parameters = self.network(x[:, self.kept])
-        parameters = parameters.view(len(x), -1, self.transform.n_parameters)
+        parameters = parameters.unflatten(1, (-1, self.transform.n_parameters))
         moved, log_slope = function(x[:, ~self.kept], parameters)
         y = x.clone()
         y[:, ~self.kept] = moved

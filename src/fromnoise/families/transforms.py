@@ -48,12 +48,22 @@ class Affine:
     n_parameters = 2
 
     def __call__(self, u: Entries, parameters: Parameters) -> tuple[Entries, Entries]:
-        """The line's value, and its log slope $s$."""
+        """The line's value, and its log slope $s$.
+
+        Raises:
+            ValueError: If there are not as many parameters as the function has, per number.
+        """
+        check_parameters(self, u, parameters)
         m, s = self._read(parameters)
         return s.exp() * u + m, s
 
     def undo(self, y: Entries, parameters: Parameters) -> tuple[Entries, Entries]:
-        """The line read backwards."""
+        """The line read backwards.
+
+        Raises:
+            ValueError: If there are not as many parameters as the function has, per number.
+        """
+        check_parameters(self, y, parameters)
         m, s = self._read(parameters)
         return (y - m) * (-s).exp(), -s
 
@@ -162,3 +172,12 @@ class Spline:
 
 
 # --8<-- [end:Spline]
+
+
+def check_parameters(transform: Transform, u: Entries, parameters: Parameters) -> None:
+    """Raise ValueError unless each number has the parameters that the function needs."""
+    if parameters.shape != (*u.shape, transform.n_parameters):
+        raise ValueError(
+            f"numbers of shape {tuple(u.shape)} need {transform.n_parameters} parameters each, "
+            f"got shape {tuple(parameters.shape)}"
+        )
