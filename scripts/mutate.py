@@ -1,0 +1,85 @@
+"""Plant small faults in the library, one at a time, and see whether the tests notice each.
+
+    python scripts/mutate.py                 every module of the mathematics
+    python scripts/mutate.py --core          the core, in under a minute: what the test suite runs
+    python scripts/mutate.py score sde       these modules
+
+Survivors must be listed in tests/mutation/equivalent.toml with the reason why no test can see them.
+"""
+
+import argparse
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "fromnoise"
+EQUIVALENT = ROOT / "tests" / "mutation" / "equivalent.toml"
+CORE = ("schedules", "targets", "diffusion", "samplers", "guidance", "gaussian_kl")
+NOT_MATHEMATICS = {"datasets", "downloads", "figures", "provenance"}
+NEEDED = 0.95
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print each survivor and the share that was noticed; 1 if it is too small."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("modules", nargs="*", help="such as score or families.gan")
+    parser.add_argument("--core", action="store_true", help="only " + ", ".join(CORE))
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    chosen = parser.parse_args(arguments)
+    names = chosen.modules or (CORE if chosen.core else _all_modules())
+    unknown = [name for name in names if not _path(name).is_file()]
+    if unknown:
+        parser.error(f"there is no module {unknown[0]}; there are {', '.join(_all_modules())}")
+
+    # Set before torch starts: its threads would not outlive a fork.
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    sys.path[:0] = [str(ROOT / "scripts")]
+    from mutation.mutants import mutants
+    from mutation.session import judged
+
+    faults = [mutant for name in names for mutant in mutants(_path(name))]
+    verdicts = judged(faults, _tests_for(names), chosen.jobs)
+    excused = tomllib.loads(EQUIVALENT.read_text()) if EQUIVALENT.exists() else {}
+    left = [*verdicts.survived, *verdicts.uncalled]
+    listed = [mutant for mutant in left if mutant.label in excused]
+    for mutant in sorted(left, key=lambda mutant: (mutant.path, mutant.line)):
+        if mutant.label not in excused:
+            why = " (no test calls it)" if mutant in verdicts.uncalled else ""
+            place = f"{mutant.path.relative_to(ROOT)}:{mutant.line}"
+            print(f"{place}: {mutant.label}{why}")
+    for test in verdicts.broken:
+        print(f"fails without any fault: {test}")
+    share = len(verdicts.killed) / max(1, len(faults))
+    print(
+        f"{len(verdicts.killed)} of {len(faults)} faults noticed ({share:.1%}), "
+        f"{len(listed)} survivors with a reason, {len(left) - len(listed)} without; "
+        f"{verdicts.seconds:.0f} s"
+    )
+    return int(share < NEEDED or len(left) > len(listed) or bool(verdicts.broken))
+
+
+def _all_modules() -> list[str]:
+    files = [path for path in SOURCE.rglob("*.py") if path.name != "__init__.py"]
+    names = [".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in files]
+    return sorted(name for name in names if name not in NOT_MATHEMATICS)
+
+
+def _path(name: str) -> Path:
+    return SOURCE.joinpath(*name.split(".")).with_suffix(".py")
+
+
+def _tests_for(names: list[str] | tuple[str, ...]) -> list[Path]:
+    """The modules' own tests, and equation checks that import them."""
+    own = [ROOT / "tests" / _path(name).relative_to(SOURCE) for name in names]
+    own = [path.with_name(f"test_{path.name}") for path in own]
+    equations = sorted((ROOT / "tests" / "equations").glob("test_*.py"))
+    wanted = [
+        path for path in equations if any(f"fromnoise.{n}" in path.read_text() for n in names)
+    ]
+    return [path for path in (*own, *wanted) if path.is_file()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
