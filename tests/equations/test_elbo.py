@@ -11,20 +11,17 @@ import torch
 from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor
 
-from fromnoise.elbo import (
+from fromnoise.elbo import iwae_bound, rate, reparameterize, score_function_surrogate
+from fromnoise.gaussians import Gaussian
+from fromnoise.information import gaussian_kl_divergence
+from fromnoise.linear_elbo import (
     elbo_gap,
     em_step,
-    iwae_bound,
     linear_elbo,
     linear_posterior,
     mean_field,
     mean_field_cost,
-    rate,
-    reparameterize,
-    score_function_surrogate,
 )
-from fromnoise.gaussians import Gaussian
-from fromnoise.information import gaussian_kl_divergence
 from fromnoise.linear_gaussian import LinearGaussian
 from proof import Sides, proves
 

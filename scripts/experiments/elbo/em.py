@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from fromnoise import figures
 from fromnoise.datasets import digits
-from fromnoise.elbo import em_step, fit_linear_gaussian, linear_elbo, linear_posterior
 from fromnoise.intervals import mean_interval
+from fromnoise.linear_elbo import em_step, fit_linear_gaussian, linear_elbo, linear_posterior
 from fromnoise.linear_gaussian import LinearGaussian
 
 

@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 
 from fromnoise import figures
 from fromnoise.datasets import digits
-from fromnoise.elbo import (
+from fromnoise.gaussians import Gaussian
+from fromnoise.information import gaussian_kl_divergence
+from fromnoise.linear_elbo import (
     elbo_gap,
     fit_linear_gaussian,
     linear_elbo,
     linear_posterior,
     standard_normal,
 )
-from fromnoise.gaussians import Gaussian
-from fromnoise.information import gaussian_kl_divergence
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,10 @@ from torch import Tensor
 
 from fromnoise import figures
 from fromnoise.datasets import digits
-from fromnoise.elbo import (
-    diagonal_log_prob,
-    fit_linear_gaussian,
-    iwae_bound,
-    linear_posterior,
-    reparameterize,
-)
+from fromnoise.elbo import diagonal_log_prob, iwae_bound, reparameterize
 from fromnoise.gaussians import Gaussian
 from fromnoise.intervals import mean_interval
+from fromnoise.linear_elbo import fit_linear_gaussian, linear_posterior
 from fromnoise.linear_gaussian import LinearGaussian
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fromnoise import figures
 from fromnoise.datasets import digits
-from fromnoise.elbo import linear_posterior, mean_field_cost
 from fromnoise.intervals import mean_interval
+from fromnoise.linear_elbo import linear_posterior, mean_field_cost
 from fromnoise.linear_gaussian import LinearGaussian
 
 

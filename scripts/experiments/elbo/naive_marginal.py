@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from fromnoise import figures
 from fromnoise.datasets import digits
-from fromnoise.elbo import fit_linear_gaussian, linear_posterior, standard_normal
 from fromnoise.information import gaussian_kl_divergence
 from fromnoise.intervals import mean_interval
+from fromnoise.linear_elbo import fit_linear_gaussian, linear_posterior, standard_normal
 
 
 @dataclass(frozen=True)
