@@ -7,13 +7,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from scipy.special import gammaln
 
-from fromnoise.evaluation import frechet_distance
 from fromnoise.sample_measures import (
     expected_coverage,
-    extrapolate,
-    frechet_at_infinity,
     gaussian_kernel,
     kernel_distance,
     mmd_squared,
@@ -206,71 +202,6 @@ class TestWasserstein:
         torch.testing.assert_close(directions.norm(dim=1), torch.ones(50, dtype=F64))
 
 
-def expected_frechet(std_a, std_b, n):
-    r"""Mean Frechet distance of n numbers from each of two centered normals, in closed form.
-
-    In one dimension it is the squared difference of means plus that of standard deviations, and
-    the mean of a sample's standard deviation is c_4 times the true one.
-    """
-    c_4 = np.sqrt(2 / (n - 1)) * np.exp(gammaln(n / 2) - gammaln((n - 1) / 2))
-    return (std_a**2 + std_b**2) * (1 + 1 / n) - 2 * c_4**2 * std_a * std_b
-
-
-class TestFrechetAtInfinity:
-    def test_the_closed_form_of_the_bias_is_that_of_the_estimator(self):
-        """2000 draws of six numbers each: 6.1 standard errors, a false alarm once in 1e9."""
-        x, y = normal(2000, 6, 0), 1.5 * normal(2000, 6, 1)
-        found = np.array(
-            [frechet_distance(a[:, None], b[:, None]) for a, b in zip(x, y, strict=True)]
-        )
-        error = found.std() / math.sqrt(2000)
-        assert abs(found.mean() - expected_frechet(1, 1.5, 6)) < 6.1 * error
-        assert abs(found.mean() - 0.25) > 6.1 * error
-
-    @pytest.mark.parametrize("std", [1.0, 1.5])
-    def test_the_bias_falls_like_one_over_n(self, std):
-        """Leading term (1 + s^2 + s) / n; twice the size leaves half of it."""
-        limit = (1 - std) ** 2
-        bias = [expected_frechet(1, std, n) - limit for n in (1000, 2000)]
-        assert bias[0] / bias[1] == pytest.approx(2, rel=1e-3)
-        assert 1000 * bias[0] == pytest.approx(1 + std**2 + std, rel=1e-3)
-
-    @pytest.mark.parametrize("std", [1.0, 1.5])
-    def test_the_line_meets_the_true_distance(self, std):
-        """On exact means the rest is of order 1 / n^2; a line in 1 / sqrt(n) misses."""
-        sizes = [100, 150, 200, 300, 400]
-        values = [expected_frechet(1, std, n) for n in sizes]
-        limit = (1 - std) ** 2
-        found = extrapolate(sizes, values)
-        assert abs(found.limit - limit) < 2 / 100**2
-        assert found.slope == pytest.approx(1 + std**2 + std, rel=0.02)
-        wrong = np.polyfit(1 / np.sqrt(sizes), values, 1)[1]
-        assert abs(wrong - limit) > 20 * abs(found.limit - limit)
-
-    def test_a_line_is_found_exactly(self):
-        found = extrapolate([10, 20, 50], [2 + 3 / n for n in (10, 20, 50)])
-        assert found == pytest.approx((2, 3), rel=1e-12)
-
-    def test_it_removes_the_bias_of_one_distribution_against_itself(self):
-        """Forty pairs of sets, Student's t, a false alarm once in 1e9: 0 is in, the bias is not."""
-        quantile = stats.t.isf(0.5e-9, 39)
-        plain, limits = [], []
-        for s in range(40):
-            a, b = normal(400, 6, 2 * s), normal(400, 6, 2 * s + 1)
-            plain.append(frechet_distance(a, b))
-            limits.append(frechet_at_infinity(a, b, [100, 200, 400], 3, seed=s).limit)
-        error = np.std(limits, ddof=1) / math.sqrt(40)
-        assert abs(np.mean(limits)) < quantile * error
-        assert np.mean(plain) > quantile * np.std(plain, ddof=1) / math.sqrt(40)
-        # The limit is known well enough to tell it from half of the bias.
-        assert quantile * error < 0.5 * np.mean(plain)
-
-    def test_the_seed_decides(self):
-        a, b = normal(60, 2), normal(50, 2, 1)
-        one, two, other = (frechet_at_infinity(a, b, [20, 40], 2, seed=s) for s in (0, 0, 1))
-        assert one == two != other
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -290,10 +221,6 @@ class TestFrechetAtInfinity:
             lambda: sliced_wasserstein_2(normal(3, 2), normal(4, 2), torch.eye(2)),
             r"one size, got \(3, 2\) and \(4, 2\)",
         ),
-        (lambda: extrapolate([10, 10], [1.0, 2.0]), r"two or more sizes, got sizes \[10, 10\]"),
-        (lambda: extrapolate([10, 20], [1.0, math.inf]), "finite"),
-        (lambda: frechet_at_infinity(normal(9, 2), normal(8, 2), [4, 9]), r"2\.\.8 and"),
-        (lambda: frechet_at_infinity(normal(9, 2), normal(8, 2), [4, 8], 0), r"\[4, 8\] and 0"),
     ],
 )
 def test_bad_input_is_refused_by_name(call, message):
