@@ -79,11 +79,13 @@ def step_ends(schedule: Schedule, t: Time, s: Time) -> tuple[Scales, Scales, Tim
     r"""Scales at both ends of a step, and half its gain in log-SNR, h, which may be infinite.
 
     Raises:
-        ValueError: If there is no noise at t.
+        ValueError: If there is no noise at t, or nothing but noise at s.
     """
     at_t, at_s = schedule(t), schedule(s)
     if at_t.sigma_t == 0:
         raise ValueError(f"a step needs noise to take out, and there is none at t = {t:.4g}")
+    if at_s.alpha_t == 0:
+        raise ValueError(f"a step ends at a cleaner time, and t = {s:.4g} is nothing but noise")
     return at_t, at_s, (at_s.log_snr_t - at_t.log_snr_t) / 2
 
 

@@ -115,8 +115,11 @@ class GaussianMixture:
         r"""Draw pairs $(x, k)$: the point and the index of the component it came from.
 
         Raises:
-            ValueError: If this is a batch of mixtures, as `noised` makes from many times.
+            ValueError: If `n_samples` < 1, or this is a batch of mixtures, as `noised` makes from
+                many times.
         """
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, got {n_samples}")
         if self.components.mean.dim() != 2:
             raise ValueError("sampling needs one mixture; this is a batch, noised at many times")
         parts = self.components

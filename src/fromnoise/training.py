@@ -212,7 +212,12 @@ def update_average(average: nn.Module, network: nn.Module, step: int, decay: flo
         network: Network being trained.
         step: Number n of this update, from 1.
         decay: Decay d in [0, 1) of an old weight's share per step.
+
+    Raises:
+        ValueError: If `step` < 1 or `decay` lies outside [0, 1).
     """
+    if step < 1 or not 0 <= decay < 1:
+        raise ValueError(f"need step >= 1 and decay in [0, 1), got {step} and {decay}")
     share = (1 - decay) / (1 - decay**step)
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), share)
     for kept, new in zip(average.buffers(), network.buffers(), strict=True):

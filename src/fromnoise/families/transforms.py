@@ -112,7 +112,12 @@ class Spline:
         return 3 * self.n_bins - 1
 
     def __call__(self, u: Entries, parameters: Parameters) -> tuple[Entries, Entries]:
-        """The curve and its log slope."""
+        """The curve and its log slope.
+
+        Raises:
+            ValueError: If there are not as many parameters as the curve has, per number.
+        """
+        check_parameters(self, u, parameters)
         inside = u.abs() < self.reach
         x_0, width, y_0, height, d_0, d_1 = self._bin(u, parameters, by_height=False)
         xi = ((u - x_0) / width).clamp(0, 1)
@@ -123,7 +128,12 @@ class Spline:
         return torch.where(inside, y, u), torch.where(inside, log_slope, torch.zeros_like(u))
 
     def undo(self, y: Entries, parameters: Parameters) -> tuple[Entries, Entries]:
-        """The curve read backwards."""
+        """The curve read backwards.
+
+        Raises:
+            ValueError: If there are not as many parameters as the curve has, per number.
+        """
+        check_parameters(self, y, parameters)
         inside = y.abs() < self.reach
         x_0, width, y_0, height, d_0, d_1 = self._bin(y, parameters, by_height=True)
         s = height / width
