@@ -59,6 +59,27 @@ def test_bayes_turns_the_holes_around() -> Sides:
     )
 
 
+@proves("survivorship-one-region")
+def test_one_region_is_survived_with_this_chance() -> Sides:
+    """The series summed term by term, against the closed form."""
+    rates, chances = torch.meshgrid(
+        torch.tensor([0.1, 1.0, 4.0], dtype=F64),
+        torch.tensor([0.0, 0.3, 1.0], dtype=F64),
+        indexing="ij",
+    )
+    left = sum(
+        (-rates).exp() * rates**n / float(math.factorial(n)) * (1 - chances) ** n for n in range(60)
+    )
+    return Sides(
+        left=left,
+        right=(-rates * chances).exp(),
+        wrong={
+            "one hit only": 1 - rates * chances,
+            "the chance to survive": (-rates * (1 - chances)).exp(),
+        },
+    )
+
+
 @proves("survivorship-return")
 def test_the_chance_to_return_is_exponential() -> Sides:
     """Every number of hits in every region, summed one by one."""

@@ -29,7 +29,7 @@ LN2 = torch.tensor(2.0, dtype=torch.float64).log()
 @dataclass(frozen=True)
 class Config:
     n_characters: int | None = None
-    shown: tuple[int, ...] = (0, 2, 4, 9, 14, 19, 24, -1)  # ranks of the characters in the drawing
+    shown: tuple[int, ...] = (0, 2, 4, 9, 19, 24, -1)  # ranks of the characters in the drawing
     strength: float = 4.0  # how many sightings the shares of single characters are worth in a pair
 
 

@@ -76,7 +76,7 @@ def draw(results: dict) -> Figure:
     figure, (left, right) = figures.figure(2.9, ncols=2, sharey=False, width_ratios=[1.25, 1])
     shown = results["shown"]
     left.fill_between(shown["x"], shown["q"], color=figures.color("data"), alpha=0.25, lw=0)
-    left.text(-3.0, 0.262, "two bells q", color=figures.color("data"), ha="right")
+    left.text(-4.4, 0.2, "two bells q", color=figures.color("data"), ha="right")
     for name, role, text, at in (
         ("forward", "broken", "forward", 5.0),
         ("left", "model", "reverse", -1.5),
@@ -90,7 +90,7 @@ def draw(results: dict) -> Figure:
         (line,) = right.plot(
             results["distances"], values, **figures.line_style(role, marker=figures.marker(role))
         )
-        figures.label_line(line, name, x=3.6, dx=-2, dy=9, ha="right")
+        figures.label_line(line, name, x=4.4, dx=-2, dy=10, ha="right")
     right.set(xlabel="distance of a bell from 0", ylabel="standard deviation of the fit")
     right.set_ylim(0, 5.5)
     return figure
