@@ -105,7 +105,8 @@ class Gaussian(Likelihood):
         if n_levels < 2:
             raise ValueError(f"n_levels must be at least 2, got {n_levels}")
         half = 1 / (n_levels - 1)
-        center = (x - parameters[..., 0]).double()
+        distance = x - parameters[..., 0]
+        center = distance.double()
         sigma = self.log_sigma.double().exp()
         # Mirror the bin into the lower tail, where differences of the distribution keep digits.
         low, high = (center - half) / sigma, (center + half) / sigma
@@ -114,7 +115,7 @@ class Gaussian(Likelihood):
         flip = low + high > 0
         low, high = torch.where(flip, -high, low), torch.where(flip, -low, high)
         upper, lower = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
-        return (upper + torch.log(-torch.expm1(lower - upper))).sum(-1).to(x.dtype)
+        return (upper + torch.log(-torch.expm1(lower - upper))).sum(-1).to(distance.dtype)
 
     def mean(self, parameters: Parameters) -> Pixels:
         r"""$\mu$."""

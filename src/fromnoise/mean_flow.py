@@ -37,11 +37,12 @@ def mean_flow_step(mean_velocity: MeanVelocity, x_t: Data, s: PerExample, t: Per
         t: Its times.
 
     Raises:
-        ValueError: If the mean velocity is not shaped like `x_t`, or `s` not like `t`.
+        ValueError: If the mean velocity is not shaped like `x_t` or `s` like `t`, or a time lies
+            outside [0, 1].
 
     Source: Geng et al. 2025, arXiv 2505.13447, who write r for s.
     """
-    require_shape("s", s, t)
+    _require_times(s, t)
     value = mean_velocity(x_t, s, t)
     require_shape("the mean velocity", value, x_t)
     return x_t - beside(t - s, x_t) * value
@@ -73,11 +74,12 @@ def mean_flow_target(
         The value of the model and the right side above, which are equal if the model is right.
 
     Raises:
-        ValueError: If a velocity is not shaped like `x_t`, or `s` not like `t`.
+        ValueError: If a velocity is not shaped like `x_t` or `s` like `t`, or a time lies
+            outside [0, 1].
 
     Source: Geng et al. 2025, arXiv 2505.13447.
     """
-    require_shape("s", s, t)
+    _require_times(s, t)
     require_shape("the velocity", velocity, x_t)
     value, slope, *_ = jvp(
         lambda x, time: mean_velocity(x, s, time), (x_t, t), (velocity, torch.ones_like(t))
@@ -133,3 +135,10 @@ def mean_flow_loss(
 
 
 # --8<-- [end:mean_flow_loss]
+
+
+def _require_times(s: PerExample, t: PerExample) -> None:
+    require_shape("s", s, t)
+    for name, time in (("s", s), ("t", t)):
+        if not ((time >= 0) & (time <= 1)).all():
+            raise ValueError(f"{name} must lie in [0, 1], got {time.tolist()}")
