@@ -5,7 +5,9 @@ import math
 from itertools import pairwise
 
 import torch
+from numpy.polynomial.hermite_e import hermegauss
 from numpy.polynomial.legendre import leggauss
+from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from fromnoise.diffusion import transition
@@ -360,4 +362,375 @@ def test_single_paths_are_right_to_first_order() -> Sides:
         {name: order(*fault, [Cosine()]).expand(len(SCHEDULES)) for name, fault in faults.items()},
         tolerance=0.05,
         reason="an order, read from grids that are not yet infinitely fine",
+    )
+
+
+@proves("sde-squared-steps")
+def test_squares_of_the_steps_add_up_to_the_time() -> Sides:
+    """Left: moments of the sum by quadrature over the normal step. Right: t and 2 t^2 / n."""
+    nodes, weights = (torch.tensor(each) for each in hermegauss(20))
+    weights = weights / weights.sum()
+    left, right, linear, half = [], [], [], []
+    for t, n in ((0.3, 1), (1.0, 7), (2.5, 40)):
+        square = t / n * nodes.square()
+        mean = (weights * square).sum()
+        spread = (weights * (square - mean).square()).sum()
+        left += [n * mean, n * spread]
+        right += [t, 2 * t**2 / n]
+        linear += [t, 2 * t**2]
+        half += [t, t**2 / n]
+    wrong = {"spread that does not fall with n": linear, "factor 2 forgotten": half}
+    return Sides(
+        torch.stack(left),
+        torch.tensor(right, dtype=FLOAT),
+        {name: torch.tensor(values, dtype=FLOAT) for name, values in wrong.items()},
+    )
+
+
+@proves("sde-small-step")
+def test_rates_are_what_a_step_does_when_it_is_small() -> Sides:
+    """Left: autograd of the exact step's scale and variance in its length, at 0. Right: f, g^2."""
+    left, right, sign, plain, double = [], [], [], [], []
+    for schedule in SCHEDULES:
+        for time in (0.15, 0.5, 0.85):
+            h = torch.zeros((), dtype=FLOAT, requires_grad=True)
+            s = schedule(torch.tensor(time, dtype=FLOAT))
+            alpha, var = transition(schedule(time + h), s)
+            # VE's scale is 1 whatever the step; autograd wants to see the step all the same.
+            left += [
+                torch.autograd.grad(each + 0 * h, h, retain_graph=True)[0] for each in (alpha, var)
+            ]
+            f, g = s.drift_rate, s.diffusion_rate
+            right += [f, g.square()]
+            sign += [-f, g.square()]
+            plain += [f, g]
+            double += [f, g.square() + 2 * f * s.sigma_t.square()]
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {
+            "sign of the drift": torch.stack(sign),
+            "g instead of its square": torch.stack(plain),
+            "slope of the variance alone": torch.stack(double),
+        },
+    )
+
+
+@proves("sde-vp-ve")
+def test_rates_of_the_two_famous_schedules() -> Sides:
+    """Left: the code's rates. Right: beta(t) written out, and autograd of VE's variance."""
+    t = torch.tensor([0.1, 0.45, 0.9], dtype=FLOAT, requires_grad=True)
+    exploding = VE(0.05, 4.0)
+    (growth,) = torch.autograd.grad(exploding(t).sigma_t.square().sum(), t)
+    t = t.detach()
+    vp, ve, beta = VPLinear()(t), exploding(t), 0.1 + 19.9 * t
+    left = [vp.drift_rate, vp.diffusion_rate.square(), ve.drift_rate, ve.diffusion_rate.square()]
+    return Sides(
+        torch.stack(left),
+        torch.stack([-beta / 2, beta, 0 * t, growth]),
+        {
+            "half forgotten": torch.stack([-beta, beta, 0 * t, growth]),
+            "VE's scale for its variance": torch.stack([-beta / 2, beta, 0 * t, ve.d_sigma_t]),
+            "the same noise for both": torch.stack([-beta / 2, beta, 0 * t, beta]),
+        },
+    )
+
+
+def flux_terms(schedule: Schedule, time: float, x: Tensor) -> tuple[Tensor, ...]:
+    """Slope in time, divergence of x q, Laplacian of q and divergence of q grad log q, at x."""
+    at = schedule(torch.tensor(time, dtype=FLOAT))
+
+    def q(y: Tensor) -> Tensor:
+        return density(y, at.alpha_t.reshape(1, 1), at.sigma_t.reshape(1, 1))
+
+    score = MIXTURE.noised(at).score
+    times = torch.full((len(x), 1), time, dtype=FLOAT, requires_grad=True)
+    moving = schedule(times)
+    whole = density(x, moving.alpha_t, moving.sigma_t).sum()
+    in_time = torch.autograd.grad(whole, times)[0][:, 0]
+    drifting = jacobian_trace(lambda y: y * q(y)[:, None], x)[1]
+    laplacian = jacobian_trace(torch.func.grad(lambda y: q(y).sum()), x)[1]
+    by_score = jacobian_trace(lambda y: score(y) * q(y)[:, None], x)[1]
+    return in_time, drifting, laplacian, by_score
+
+
+@proves("sde-fokker-planck")
+def test_density_changes_by_drift_and_spreading() -> Sides:
+    """Left: the noised mixture's density, differentiated in time. Right: in space."""
+    x = normal(12, 2, seed=21)
+    left, right, sign, half, plain, still = [], [], [], [], [], []
+    for schedule, time in itertools.product(SCHEDULES, (0.25, 0.7)):
+        at = schedule(torch.tensor(time, dtype=FLOAT))
+        f, g = at.drift_rate, at.diffusion_rate
+        in_time, drifting, laplacian, _ = flux_terms(schedule, time, x)
+        left.append(in_time)
+        right.append(-f * drifting + g.square() / 2 * laplacian)
+        sign.append(f * drifting + g.square() / 2 * laplacian)
+        half.append(-f * drifting + g.square() * laplacian)
+        plain.append(-f * drifting + g / 2 * laplacian)
+        still.append(-f * drifting)
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {
+            "sign of the drift": torch.stack(sign),
+            "half forgotten": torch.stack(half),
+            "g instead of its square": torch.stack(plain),
+            "spreading left out": torch.stack(still),
+        },
+    )
+
+
+@proves("sde-generator")
+def test_mean_of_a_test_function_changes_by_the_generator() -> Sides:
+    """Left: autograd in time of a closed mean. Right: quadrature of what Taylor's series leaves."""
+    nodes, weights = (torch.tensor(each) for each in hermegauss(60))
+    weights = weights / weights.sum()
+    left, right, half, sign = [], [], [], []
+    for schedule, time in itertools.product(SCHEDULES, (0.25, 0.7)):
+        t = torch.tensor(time, dtype=FLOAT, requires_grad=True)
+        at = schedule(t)
+        mean, var = at.alpha_t * MEAN, at.alpha_t.square() * VAR + at.sigma_t.square()
+        # The mean of sin(x) under a normal law is known: sin(mean) exp(-var / 2).
+        left.append(torch.autograd.grad(mean.sin() * (-var / 2).exp(), t)[0])
+        x = (mean + var.sqrt() * nodes).detach()
+        f, g = at.drift_rate.detach(), at.diffusion_rate.detach()
+        drift, spread = (weights * f * x * x.cos()).sum(), -(weights * g.square() * x.sin()).sum()
+        right.append(drift + spread / 2)
+        half.append(drift + spread)
+        sign.append(drift - spread / 2)
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {"half forgotten": torch.stack(half), "sign of the spreading": torch.stack(sign)},
+    )
+
+
+@proves("sde-laplacian")
+def test_spreading_is_a_flow_down_the_score() -> Sides:
+    """Left: Laplacian of the mixture's density by autograd. Right: divergence of q times score."""
+    x = normal(12, 2, seed=22)
+    found = [flux_terms(schedule, 0.4, x) for schedule in SCHEDULES]
+    score_only = []
+    for schedule in SCHEDULES:
+        score = MIXTURE.noised(schedule(torch.tensor(0.4, dtype=FLOAT))).score
+        score_only.append(jacobian_trace(score, x)[1])
+    right = torch.stack([terms[3] for terms in found])
+    return Sides(
+        torch.stack([terms[2] for terms in found]),
+        right,
+        {"sign": -right, "density forgotten": torch.stack(score_only)},
+    )
+
+
+@proves("sde-continuity")
+def test_noising_is_also_a_flow() -> Sides:
+    """Left: change of the density in time. Right: divergence of the code's velocity times q."""
+    x, time = normal(12, 2, seed=23), torch.tensor(0.4, dtype=FLOAT)
+    left, right, reverse, bare = [], [], [], []
+    for schedule in SCHEDULES:
+        at = schedule(time)
+
+        def q(y: Tensor, at=at) -> Tensor:
+            return density(y, at.alpha_t.reshape(1, 1), at.sigma_t.reshape(1, 1))[:, None]
+
+        def change(drift, q=q) -> Tensor:
+            return -jacobian_trace(lambda y: drift(y) * q(y), x)[1]
+
+        score = score_of(MIXTURE, schedule)
+        left.append(flux_terms(schedule, 0.4, x)[0])
+        right.append(
+            change(lambda y, s=score, c=schedule: probability_flow_ode(s, c).drift(y, time))
+        )
+        reverse.append(change(lambda y, s=score, c=schedule: reverse_sde(s, c).drift(y, time)))
+        bare.append(change(lambda y, at=at: at.drift_rate * y))
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {
+            "the whole score, not half": torch.stack(reverse),
+            "score left out": torch.stack(bare),
+            "sign": -torch.stack(right),
+        },
+    )
+
+
+@proves("sde-change-of-variables")
+def test_log_density_along_the_flow_changes_by_the_divergence() -> Sides:
+    """Left: d/dt of log q at a moving point, by autograd. Right: minus the divergence."""
+    x, time = normal(12, 2, seed=24), torch.tensor(0.4, dtype=FLOAT)
+    left, right, still = [], [], []
+    for schedule in SCHEDULES:
+        flow = probability_flow_ode(score_of(MIXTURE, schedule), schedule).drift
+        velocity, divergence = jacobian_trace(lambda y, u=flow: u(y, time), x)
+
+        step = torch.zeros(12, 1, dtype=FLOAT, requires_grad=True)
+
+        def moving(step: Tensor, schedule=schedule, velocity=velocity) -> Tensor:
+            at = schedule(time + step)
+            return density(x + step * velocity, at.alpha_t, at.sigma_t).log().sum()
+
+        left.append(torch.autograd.grad(moving(step), step)[0][:, 0])
+        right.append(-divergence)
+        times = torch.full((12, 1), 0.4, dtype=FLOAT, requires_grad=True)
+        at = schedule(times)
+        fixed = density(x, at.alpha_t, at.sigma_t).log().sum()
+        still.append(torch.autograd.grad(fixed, times)[0][:, 0])
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {"sign": -torch.stack(right), "point held still": torch.stack(still)},
+    )
+
+
+def integrate(rate, start: list[float], t: float, s: float) -> Tensor:
+    """Solve dy/dt = rate(t, y) from t to s, to eleven digits."""
+    found = solve_ivp(rate, (t, s), start, method="DOP853", rtol=1e-12, atol=1e-13)
+    return torch.from_numpy(found.y[:, -1])
+
+
+def slopes_of(dynamics: Dynamics, t: float) -> tuple[float, float, float]:
+    """Offset and slope of a drift that is affine in x, and the square of the diffusion."""
+    at = torch.tensor(t, dtype=FLOAT)
+    offset, one = dynamics.drift(torch.tensor([[0.0], [1.0]], dtype=FLOAT), at)[:, 0].tolist()
+    square = 0.0 if dynamics.diffusion is None else float(dynamics.diffusion(at)) ** 2
+    return offset, one - offset, square
+
+
+@proves("sde-clock-variance")
+def test_variance_with_the_clock_turned_back() -> Sides:
+    """Left: the variance's own equation, integrated downward on the code's rates. Right: closed."""
+    left, right, there, flat = [], [], [], []
+    for schedule in (Cosine(), VPLinear()):
+        dynamics = forward_sde(schedule)
+
+        def rate(t: float, v: list[float], dynamics=dynamics) -> list[float]:
+            _, slope, square = slopes_of(dynamics, t)
+            # Time runs down, and noise adds variance in either direction.
+            return [2 * slope * v[0] - square]
+
+        for t, s in ((0.8, 0.1), (0.6, 0.3)):
+            left.append(integrate(rate, [1.0], t, s)[0])
+            scale = [schedule(torch.tensor(each, dtype=FLOAT)).alpha_t for each in (s, t)]
+            ratio = (scale[0] / scale[1]) ** 2
+            right.append(2 * ratio - 1)
+            there.append(torch.ones((), dtype=FLOAT))
+            flat.append(ratio)
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {"variance kept": torch.stack(there), "noise left out": torch.stack(flat)},
+    )
+
+
+@proves("sde-gaussian-rate", "sde-gaussian-back")
+def test_every_way_back_for_a_gaussian_is_a_power_of_one_correlation() -> Sides:
+    """Left: slope and moments integrated on the code's drift. Right: closed forms, for any eta."""
+    left, right, plain, no_root, no_data = [], [], [], [], []
+    for schedule, eta in itertools.product(SCHEDULES, (0.0, 1.0, 1.7)):
+        dynamics = reverse_sde(score_of(GAUSSIAN, schedule), schedule, eta)
+        t, s = 0.7, 0.35
+
+        def rate(time: float, y: list[float], dynamics=dynamics) -> list[float]:
+            """Of the mean, of the variance, and of the factor that carries a deviation."""
+            offset, slope, square = slopes_of(dynamics, time)
+            return [offset + slope * y[0], 2 * slope * y[1] - square, slope * y[2]]
+
+        at_t, at_s = (schedule(torch.tensor(each, dtype=FLOAT)) for each in (t, s))
+        c_t, c_s = (at.alpha_t**2 * VAR + at.sigma_t**2 for at in (at_t, at_s))
+        mean, var, factor = integrate(rate, [float(at_t.alpha_t * MEAN), float(c_t), 1.0], t, s)
+        rho = at_t.alpha_t / at_s.alpha_t * (c_s / c_t).sqrt()
+        f, g = at_s.drift_rate, at_s.diffusion_rate
+        growth = 2 * f * c_s + g**2
+        slope = torch.tensor(slopes_of(dynamics, s)[1], dtype=FLOAT)
+        left += [mean, var, factor * (c_t / c_s).sqrt(), slope]
+        exact = (1 + eta**2) / 2 * growth / c_s - eta**2 * f
+        right += [at_s.alpha_t * MEAN, c_s, rho ** (eta**2), exact]
+        plain += [at_s.alpha_t * MEAN, c_s, rho**eta, exact]
+        no_root += [at_s.alpha_t * MEAN, c_s, (rho**2) ** (eta**2), exact]
+        no_data += [at_s.alpha_t * MEAN, c_s, rho ** (eta**2), growth / (2 * c_s)]
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {
+            "eta instead of its square": torch.stack(plain),
+            "square root left out": torch.stack(no_root),
+            "the flow's slope for all": torch.stack(no_data),
+        },
+    )
+
+
+@proves("sde-gaussian-kernel")
+def test_with_full_noise_the_way_back_is_bayes() -> Sides:
+    """Left: mean and variance of x_s given x_t, by the rule for joint normals. Right: by rho."""
+    left, right, wide, no_mean = [], [], [], []
+    x_t = 1.3
+    for schedule in SCHEDULES:
+        at_t, at_s = (schedule(torch.tensor(each, dtype=FLOAT)) for each in (0.7, 0.4))
+        c_t, c_s = (at.alpha_t**2 * VAR + at.sigma_t**2 for at in (at_t, at_s))
+        ts, _ = transition(at_t, at_s)
+        m_t, m_s = at_t.alpha_t * MEAN, at_s.alpha_t * MEAN
+        cross = ts * c_s
+        left += [m_s + cross / c_t * (x_t - m_t), c_s - cross**2 / c_t]
+        rho = ts * (c_s / c_t).sqrt()
+        mean = m_s + rho * (c_s / c_t).sqrt() * (x_t - m_t)
+        right += [mean, c_s * (1 - rho**2)]
+        wide += [mean, c_s]
+        no_mean += [rho * (c_s / c_t).sqrt() * x_t, c_s * (1 - rho**2)]
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {"memory left out": torch.stack(wide), "means left out": torch.stack(no_mean)},
+    )
+
+
+@proves("sde-step-factor")
+def test_a_long_step_turns_noise_around() -> Sides:
+    """Left: the slope of the code's own step on standard normal data. Right: closed."""
+    schedule, data = VPLinear(), Gaussian(torch.zeros(1).double(), torch.eye(1).double())
+    left, right, plain, half = [], [], [], []
+    for eta, h in itertools.product((0.0, 0.5, 1.0, 1.7), (0.05, 0.2)):
+        t = torch.tensor(0.9, dtype=FLOAT)
+        dynamics = reverse_sde(score_of(data, schedule), schedule, eta)
+        left.append(affine(dynamics, t, t - h)[1])
+        beta = torch.tensor(0.1 + 19.9 * 0.9, dtype=FLOAT)
+        right.append(1 - eta**2 * beta * h / 2)
+        plain.append(1 - eta * beta * h / 2)
+        half.append(1 - eta**2 * beta * h)
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {"eta instead of its square": torch.stack(plain), "half forgotten": torch.stack(half)},
+    )
+
+
+@proves("sde-bayes-step")
+def test_bayes_rule_for_a_small_step_is_the_reverse_equation() -> Sides:
+    """Left: autograd of the exact posterior's moments in the step. Right: f, g and the score."""
+    left, right, plain, half, sign = [], [], [], [], []
+    x = torch.tensor(1.3, dtype=FLOAT)
+    for schedule, time in itertools.product(SCHEDULES, (0.3, 0.6)):
+        h = torch.zeros((), dtype=FLOAT, requires_grad=True)
+        at_t, at_s = schedule(torch.tensor(time, dtype=FLOAT)), schedule(time - h)
+        ts, var = transition(at_t, at_s)
+        # Known: x_s is normal, and x_t is x_s scaled plus noise of variance var. Bayes gives
+        c_s = at_s.alpha_t**2 * VAR + at_s.sigma_t**2
+        gain = ts * c_s / (ts**2 * c_s + var)
+        mean = at_s.alpha_t * MEAN + gain * (x - ts * at_s.alpha_t * MEAN)
+        for each in (mean, (1 - gain * ts) * c_s):
+            left += torch.autograd.grad(each, h, retain_graph=True)
+        f, square = at_t.drift_rate, at_t.diffusion_rate.square()
+        score = GAUSSIAN.noised(at_t).score(x[None])[0]
+        right += [-f * x + square * score, square]
+        plain += [-f * x, square]
+        half += [-f * x + square / 2 * score, square]
+        sign += [f * x + square * score, square]
+    return Sides(
+        torch.stack(left),
+        torch.stack(right),
+        {
+            "score left out": torch.stack(plain),
+            "half the score": torch.stack(half),
+            "sign of the drift": torch.stack(sign),
+        },
     )
