@@ -82,7 +82,14 @@ class DiT(nn.Module):
         t: Float[Tensor, " batch"],
         label: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch channels height width"]:
-        """One output per pixel of `x_t`."""
+        """One output per pixel of `x_t`.
+
+        Raises:
+            ValueError: If images have another size than the network, or there is not one time each.
+        """
+        wanted = (self.image_channels, self.image_size, self.image_size)
+        if x_t.shape[1:] != wanted:
+            raise ValueError(f"images must have shape {wanted}, got {tuple(x_t.shape[1:])}")
         require_one_time_each(x_t, t)
         condition = F.silu(self.condition(t, label))
         batch, channels, side, patch = len(x_t), self.image_channels, self.side, self.patch_size

@@ -80,7 +80,9 @@ class Averaging(LinearOperator):
 
         Raises:
             ValueError: If the squares do not tile the image.
+            TypeError: If pixels are integers, whose means would be rounded.
         """
+        _require_floats(x)
         if x.shape[-1] % self.factor or x.shape[-2] % self.factor:
             raise ValueError(f"squares of {self.factor} do not tile images of {tuple(x.shape)}")
         return F.avg_pool2d(x, self.factor)
@@ -114,6 +116,7 @@ class Blur(LinearOperator):
 
         Raises:
             ValueError: If the image is smaller than half the kernel.
+            TypeError: If pixels are integers, in whose dtype the kernel would be lost.
         """
         # torch's conv2d is a correlation: it does not flip the kernel.
         return self._correlate(x, self.kernel.flip(0, 1))
@@ -123,6 +126,7 @@ class Blur(LinearOperator):
         return self._correlate(y, self.kernel)
 
     def _correlate(self, x: Images, kernel: Tensor) -> Images:
+        _require_floats(x)
         rows, columns = (side // 2 for side in kernel.shape)
         if x.shape[-2] < rows or x.shape[-1] < columns:
             raise ValueError(f"images of {tuple(x.shape)} are too small for {tuple(kernel.shape)}")
@@ -163,3 +167,8 @@ def as_matrix(operator: LinearOperator, shape: tuple[int, ...]) -> Float[Tensor,
     dim = int(torch.Size(shape).numel())
     basis = torch.eye(dim, dtype=torch.float64).reshape(dim, *shape)
     return operator.apply(basis).reshape(dim, -1).mT.contiguous()
+
+
+def _require_floats(x: Tensor) -> None:
+    if not x.is_floating_point():
+        raise TypeError(f"images must be floating-point numbers, got {x.dtype}")

@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fromnoise.batches import require_shape
 from fromnoise.samplers import Denoiser
 from fromnoise.schedules import Scales, Schedule, beside
 from fromnoise.targets import Target
@@ -186,6 +187,7 @@ class PredictResidual(Target):
 
     def true(self, x_0: Data, eps: Data, scales: Scales) -> Data:
         r"""The second form above, which is defined at $\sigma_t = 0$ too."""
+        require_shape("eps", eps, x_0)
         c_in = edm_coefficients(scales, self.data_std).c_in
         of_data = beside(c_in * scales.sigma_t / self.data_std, x_0)
         of_noise = beside(c_in * scales.alpha_t * self.data_std, eps)
@@ -193,6 +195,7 @@ class PredictResidual(Target):
 
     def x_0_hat(self, output: Data, x_t: Data, scales: Scales) -> Data:
         r"""$\hat x_0 = c_{\text{skip}} x_t + c_{\text{out}} F$."""
+        require_shape("output", output, x_t)
         at = edm_coefficients(scales, self.data_std)
         return beside(at.c_skip, x_t) * x_t + beside(at.c_out, x_t) * output
 

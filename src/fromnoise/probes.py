@@ -68,7 +68,10 @@ def fit_probe(
 
     Raises:
         ValueError: If `penalty` is not positive, or there are no examples or not as many targets.
+        TypeError: If features are integers, whose dtype the probe would take.
     """
+    if not features.is_floating_point():
+        raise TypeError(f"features must be floating-point numbers, got {features.dtype}")
     if not 0 < penalty < torch.inf:
         raise ValueError(f"penalty must be positive and finite, got {penalty}")
     if len(features) == 0 or len(features) != len(targets):
