@@ -38,7 +38,7 @@ def fit(
     folder: Path,
     loss=class_loss,
 ) -> nn.Module:
-    """Train with the settings of the whole chapter, chosen on the validation split."""
+    """Train with the settings of the whole chapter, which were not tuned."""
     settings = TrainingSettings(n_steps=n_steps, batch_size=100, learning_rate=1e-2, seed=seed)
     return train(network, loss, data, settings, folder=folder).network
 

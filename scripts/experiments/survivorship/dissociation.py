@@ -20,6 +20,7 @@ class Config:
     n_seeds: int = 5
     n_steps: int = 250
     n_hidden: int = 16
+    n_wide: int = 32  # does the finding outlive a network that spreads its work wider?
     harm: float = 0.2  # a class is hit if it loses more than a fifth of its accuracy
     spared: float = 0.05  # and spared if it loses less than a twentieth
 
@@ -43,10 +44,16 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         if seed == config.seed:
             examples = judged.tolist()
             best = max(pairs, key=lambda pair: strength(chosen, pair), default=(0, 1, 0, 1))
+    wide = []
+    for seed in range(config.seed, config.seed + config.n_seeds):
+        network = classifier(seed, config.n_wide)
+        network = fit(network, train, config.n_steps, seed, workdir / f"wide{seed}")
+        wide.append(len(double_dissociations(losses(network, data.validation), config)))
     unit_a, unit_b, class_a, class_b = best
     return {
         "found": {**mean_interval([float(n) for n in found]), "values": found},
         "total": sum(found),
+        "wide": {"total": sum(wide), "networks": sum(n > 0 for n in wide), "values": wide},
         "kept": sum(kept),
         "networks": sum(n > 0 for n in found),
         "loss": [[round(value, 4) for value in row] for row in examples],
