@@ -267,7 +267,7 @@ def test_straightness_of_the_gaussian_flow() -> Sides:
     )
 
 
-@proves("flow-straightness-coupled")
+@proves("flow-straightness-coupled", "flow-straightness-width")
 def test_straightness_of_paired_gaussians() -> Sides:
     """Left: the change of the flow's width, by autograd and quadrature. Right: closed form."""
     left, right = [], []
@@ -440,5 +440,155 @@ def test_the_line_may_stand_for_the_flow_in_the_target() -> Sides:
             lines_of_all_data=prior,
             slope_forgotten=flow,
             slope_added=2 * flow - left[-1],
+        )
+    return Sides(torch.stack(left), torch.stack(right), stack(wrong))
+
+
+@proves("flow-cell")
+def test_a_cell_gains_what_flows_in_less_what_flows_out() -> Sides:
+    """Left: autograd in time of the mass, by the error function. Right: flux at both ends."""
+    low, high = number(-0.4), number(0.7)
+    left, right = [], []
+    wrong: dict[str, list[Tensor]] = {}
+    for schedule, t in product(SCHEDULES, (0.2, 0.5, 0.9)):
+
+        def mass(time: Tensor, schedule=schedule) -> Tensor:
+            at = schedule(time)
+            ends = [(end - at.alpha_t * LINE[:, 0]) / at.sigma_t for end in (low, high)]
+            below = [torch.special.ndtr(end).mean() for end in ends]
+            return below[1] - below[0]
+
+        left.append(torch.func.grad(mass)(number(t)))
+        at = schedule(number(t))
+
+        def flux(end: Tensor, at: Scales = at) -> Tensor:
+            x = end.reshape(1, 1)
+            kernel = torch.exp(-((x - at.alpha_t * LINE.mT) / at.sigma_t).square() / 2)
+            height = kernel.mean() / (at.sigma_t * math.sqrt(2 * math.pi))
+            return height * marginal_velocity(x, LINE, at)[0, 0]
+
+        right.append(flux(low) - flux(high))
+        collect(
+            wrong,
+            out_less_in=-right[-1],
+            both_ends_count_as_gain=flux(low) + flux(high),
+            one_end_forgotten=flux(low),
+        )
+    return Sides(torch.stack(left), torch.stack(right), stack(wrong))
+
+
+@proves("flow-cross-term")
+def test_a_product_with_the_line_has_the_mean_of_a_product_with_the_flow() -> Sides:
+    """Left: lines enumerated, noise by Gauss-Hermite. Right: the flow, on a grid of its points."""
+    parameters = normal(4, seed=11)
+    eps, weights = hermite()
+    left, right = [], []
+    wrong: dict[str, list[Tensor]] = {}
+    for schedule, t in CASES:
+        at = schedule(number(t))
+        x_0 = LINE.repeat_interleave(len(eps), 0)
+        noise = eps.repeat(len(LINE))[:, None]
+        x_t = at.alpha_t * x_0 + at.sigma_t * noise
+        line = at.d_alpha_t * x_0 + at.d_sigma_t * noise
+        answer = model(parameters, x_t, torch.full((len(x_t),), t, dtype=FLOAT))
+        left.append(((answer * line)[:, 0] * weights.repeat(len(LINE))).sum() / len(LINE))
+        x, mass, _ = on_a_grid(schedule, t)
+        answer = model(parameters, x, torch.full((len(x),), t, dtype=FLOAT))[:, 0]
+
+        def mean(field: Tensor, answer=answer, mass=mass) -> Tensor:
+            return (mass * answer * field[:, 0]).sum()
+
+        right.append(mean(marginal_velocity(x, LINE, at)))
+        average = velocity_from_x_0(LINE.mean(0).expand_as(x), x, at)
+        collect(wrong, every_line_weighs_the_same=mean(average), sign=-right[-1])
+    return Sides(torch.stack(left), torch.stack(right), stack(wrong))
+
+
+@proves("flow-one-step")
+def test_one_step_from_pure_noise_lands_on_the_mean() -> Sides:
+    """Left: one Euler step of the exact flow. Right: the mean of the data, whatever the noise."""
+    x_1, flow = normal(7, 2, seed=12), Rectified()
+    at = flow(number(1.0))
+    velocity = marginal_velocity(x_1, DATA, at)
+    nearest = DATA[torch.cdist(x_1, DATA).argmin(1)]
+    return Sides(
+        x_1 - velocity,
+        DATA.mean(0).expand_as(x_1),
+        {
+            "time runs the other way": x_1 + velocity,
+            "the nearest datum": nearest,
+            "noise kept": x_1 + DATA.mean(0),
+        },
+    )
+
+
+@proves("flow-weight")
+def test_an_error_of_the_velocity_is_a_weighted_error_of_the_data() -> Sides:
+    """Left: both velocities by the library. Right: the clean data and the slope of the log-SNR."""
+    x_0, x_0_hat, eps = (normal(5, 3, seed=seed) for seed in (13, 14, 15))
+    left, right = [], []
+    wrong: dict[str, list[Tensor]] = {}
+    for schedule, t in product(SCHEDULES, (0.2, 0.5, 0.9)):
+        at = schedule(number(t))
+        x_t = at.alpha_t * x_0 + at.sigma_t * eps
+        gap = velocity_from_x_0(x_0_hat, x_t, at) - (at.d_alpha_t * x_0 + at.d_sigma_t * eps)
+        left.append(gap.square().sum(1))
+        slope = torch.func.grad(lambda time, s=schedule: s(time).log_snr_t)(number(t))
+        error = (x_0_hat - x_0).square().sum(1)
+        right.append((at.alpha_t * slope / 2).square() * error)
+        collect(
+            wrong,
+            half_forgotten=(at.alpha_t * slope).square() * error,
+            not_squared=(at.alpha_t * slope / 2).abs() * error,
+            noise_scale=(at.sigma_t * slope / 2).square() * error,
+            unweighted=error,
+        )
+    return Sides(torch.stack(left), torch.stack(right), stack(wrong))
+
+
+@proves("flow-pair-cost")
+def test_only_the_products_of_a_pairing_count() -> Sides:
+    """Left: squares of the lengths of the lines. Right: squares of the points, less products."""
+    x_0, eps = normal(5, 3, seed=16), normal(5, 3, seed=17)
+    left, right = [], []
+    wrong: dict[str, list[Tensor]] = {}
+    for seed in range(4):
+        order = torch.randperm(5, generator=torch.Generator().manual_seed(seed))
+        left.append((x_0 - eps[order]).square().sum())
+        points, products = x_0.square().sum() + eps.square().sum(), (x_0 * eps[order]).sum()
+        right.append(points - 2 * products)
+        collect(
+            wrong,
+            sign=points + 2 * products,
+            two_forgotten=points - products,
+            order_forgotten=points - 2 * (x_0 * eps).sum(),
+        )
+    return Sides(torch.stack(left), torch.stack(right), stack(wrong))
+
+
+@proves("flow-log-snr-weight")
+def test_the_loss_of_flow_matching_weighs_noise_levels_by_the_root_of_the_snr() -> Sides:
+    """Left: velocity errors over time, exact denoiser. Right: data errors over the log-SNR."""
+    flow, left, right = Rectified(), [], []
+    wrong: dict[str, list[Tensor]] = {}
+    log_snr = torch.linspace(-80, 80, 8001, dtype=FLOAT)
+    step = log_snr[1] - log_snr[0]
+    nodes, weights = legendre(0.0, 1.0)
+    at = flow(nodes)
+    for s in (0.4, 1.0, 1.6):
+        # The exact denoiser of a Gaussian leaves this much variance.
+        left_over = s**2 * at.sigma_t.square() / (at.sigma_t.square() + s**2 * at.alpha_t.square())
+        left.append((weights * left_over / at.sigma_t.square()).sum())
+        error = s**2 / (1 + s**2 * log_snr.exp())
+
+        def over_levels(power: float, error: Tensor = error) -> Tensor:
+            return step * ((power * log_snr).exp() * error).sum() / 2
+
+        right.append(over_levels(0.5))
+        collect(
+            wrong,
+            weight_of_the_bound=over_levels(0.9),
+            half_forgotten=2 * right[-1],
+            other_sign=over_levels(0.3),
         )
     return Sides(torch.stack(left), torch.stack(right), stack(wrong))
