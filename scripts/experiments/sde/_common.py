@@ -46,8 +46,9 @@ def distance(samples: Tensor, truth: GaussianMixture, generator: torch.Generator
 
     The fresh draws hold each component in its exact share, so that they add little noise.
     """
-    shares = (truth.weights * len(samples)).round().int().tolist()
-    shares[0] += len(samples) - sum(shares)
+    even = (torch.arange(len(samples)) + 0.5) / len(samples)
+    component = torch.searchsorted(truth.weights.cumsum(0)[:-1], even.to(truth.weights))
+    shares = component.bincount(minlength=len(truth.weights)).tolist()
     fresh = torch.cat([truth.component(k).sample(n, generator) for k, n in enumerate(shares)])
     directions = random_directions(64, samples.shape[1], torch.Generator().manual_seed(0))
     return sliced_wasserstein_2(samples, fresh, directions)
