@@ -96,7 +96,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     left.set(xlabel="x", ylim=(0, None), ylabel="density")
     figures.panel_label(left, f"density at t = {results['t']:g}", "model")
     for path in results["paths"]:
-        right.plot(path, results["times"], color=figures.color("model"), lw=1.1)
+        right.plot(path, results["times"], color=figures.color("model"), linestyle="-", lw=1.1)
     right.set(xlabel="x", ylabel="time t", ylim=(0, 1), xlim=(-3, 3))
     figures.panel_label(right, "paths of the flow", "model")
     return figure

@@ -111,7 +111,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     for ax, name in ((left, "independent"), (middle, "optimal256")):
         text, role = NAMES[name]
         for path in results["paths"][name]:
-            ax.plot(*zip(*path, strict=True), color=figures.color(role), lw=0.8)
+            ax.plot(*zip(*path, strict=True), color=figures.color(role), linestyle="-", lw=0.8)
             ax.plot(*path[-1], "o", ms=2.5, color=figures.color(role))
         figures.panel_label(ax, text, role)
         ax.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal")
@@ -123,7 +123,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         (line,) = right.plot(steps, means, **figures.line_style(role), marker=figures.marker(role))
         right.fill_between(steps, lows, highs, color=figures.color(role), alpha=0.15, lw=0)
         line.set_label(text)
-    right.axhline(results["floor"]["mean"], color=figures.color("ink"), lw=0.8)
+    right.axhline(results["floor"]["mean"], color=figures.color("ink"), linestyle="-", lw=0.8)
     right.set(xscale="log", xlabel="steps", ylabel="distance to data", ylim=(0, None))
     right.set_xticks(steps, [str(n) for n in steps])
     right.minorticks_off()

@@ -79,13 +79,13 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     drawn = results["drawn"]
     left, middle, right = axes
     for (a, b), (c, d) in zip(drawn["data"][:60], drawn["noise"][:60], strict=True):
-        left.plot([a, c], [b, d], color=figures.color("muted"), lw=0.5)
+        left.plot([a, c], [b, d], color=figures.color("muted"), linestyle="-", lw=0.5)
     left.scatter(*zip(*drawn["noise"][:60], strict=True), s=5, color=figures.color("noise"))
     left.scatter(*zip(*drawn["data"][:60], strict=True), s=5, color=figures.color("data"))
     middle.scatter(*zip(*drawn["data"], strict=True), s=3, color=figures.color("data"), alpha=0.5)
     middle.scatter(*zip(*drawn["one"], strict=True), s=4, color=figures.color("broken"))
     for path in drawn["paths"]:
-        right.plot(*zip(*path, strict=True), color=figures.color("model"), lw=0.8)
+        right.plot(*zip(*path, strict=True), color=figures.color("model"), linestyle="-", lw=0.8)
         right.plot(*path[-1], "o", ms=2.5, color=figures.color("model"))
     for ax, text, role in (
         (left, "the lines", "ink"),
