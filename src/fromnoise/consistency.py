@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fromnoise.batches import require_shape
+
 Map = Callable[[Tensor, Tensor], Tensor]
 """`f(x_t, t)`: a point and the noise level of each example, to a point of the same shape."""
 
@@ -52,7 +54,7 @@ def distillation_loss(
     an Euler step of the probability-flow ODE. No gradient passes through $f^-$ or the teacher.
 
     Raises:
-        ValueError: Unless 0 < earlier < t for every example.
+        ValueError: Unless 0 < earlier < t for every example, or if shapes do not fit.
 
     Source: Song et al. (2023), Consistency Models.
     """
@@ -77,11 +79,12 @@ def consistency_training_loss(
     gradient passes through $f^-$.
 
     Raises:
-        ValueError: Unless 0 < earlier < t for every example.
+        ValueError: Unless 0 < earlier < t for every example, or if shapes do not fit.
 
     Source: Song et al. (2023), Consistency Models.
     """
     _check_levels(t, earlier)
+    require_shape("eps", eps, x_0)
     with torch.no_grad():
         goal = target(x_0 + _beside(earlier, x_0) * eps, earlier)
     return (student(x_0 + _beside(t, x_0) * eps, t) - goal).square().mean()
@@ -117,6 +120,7 @@ def sample_consistency(
 
 
 def _check_levels(t: Tensor, earlier: Tensor) -> None:
+    require_shape("earlier", earlier, t)
     if not bool(((earlier > 0) & (earlier < t)).all()):
         raise ValueError(f"need 0 < earlier < t for every example, got {earlier} and {t}")
 

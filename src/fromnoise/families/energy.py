@@ -256,7 +256,7 @@ def fit(
         loss.backward()
         optimizer.step()
         if not torch.isfinite(loss):
-            raise NonFiniteLoss(step, float(loss), math.nan)
+            raise NonFiniteLoss(step, loss.item(), math.nan)
         update_average(kept, model, step, settings.ema_decay)
     return kept.eval().requires_grad_(False)
 

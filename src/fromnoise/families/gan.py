@@ -245,7 +245,7 @@ def fit(
         forger.step()
 
         if not torch.isfinite(inspection.mean() + forgery):
-            raise NonFiniteLoss(step, float(inspection.mean()), float(forgery))
+            raise NonFiniteLoss(step, inspection.mean().item(), forgery.item())
         update_average(kept.generator, model.generator, step, settings.ema_decay)
     kept.discriminator.load_state_dict(model.discriminator.state_dict())
     return kept.eval().requires_grad_(False)
