@@ -3,9 +3,10 @@
 import html
 from collections.abc import Callable, Iterable
 
-from book import blocks, guards, notebooks, reference, results
+from book import blocks, costs, guards, notebooks, reference, results
 from book.errors import BookError
 from book.sources import Page
+from book.tables import breakable, table
 from book.volume import Volume
 
 
@@ -51,22 +52,22 @@ def ledger(volume: Volume) -> str:
     parts = [_totals(volume, pages)]
     for page in pages:
         rows = [
-            _table(
+            table(
                 f"Equations of {page.title}",
                 ("Equation", "Guarded by", "Planted faults that must fail"),
                 _equations(volume, page),
             ),
-            _table(
+            table(
                 f"Figures of {page.title}",
                 ("Figure", "Experiment", "Made with"),
                 _figures(volume, page),
             ),
-            _table(
+            table(
                 f"Code of {page.title}",
                 ("Line of the source", "Shows", "Guarded by"),
                 _blocks(volume, page),
             ),
-            _table(
+            table(
                 f"Measured numbers of {page.title}",
                 ("Line of the source", "Shown", "Result"),
                 _numbers(volume, page),
@@ -105,17 +106,6 @@ def _totals(volume: Volume, pages: list[Page]) -> str:
     return f'<table class="ledger totals"><tbody>{body}</tbody></table>'
 
 
-def _table(caption: str, head: tuple[str, ...], rows: Iterable[str]) -> str:
-    body = "".join(rows)
-    if not body:
-        return ""
-    cells = "".join(f'<th scope="col">{name}</th>' for name in head)
-    return (
-        f'<div class="table-wrap" role="region" aria-label="{html.escape(caption)}" tabindex="0">'
-        f'<table class="ledger"><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
 def _equations(volume: Volume, page: Page) -> Iterable[str]:
     for equation in page.equations:
         number = volume.equations[equation.name].number
@@ -127,7 +117,7 @@ def _equations(volume: Volume, page: Page) -> Iterable[str]:
             except BookError as error:
                 guard = f'<mark class="unresolved">{html.escape(str(error))}</mark>'
             else:
-                guard = f"{html.escape(found.says)} {_code(equation.check)}"
+                guard = f"{html.escape(found.says)} {breakable(equation.check)}"
                 faults = html.escape("; ".join(found.faults))
         yield (
             f'<tr id="ledger-eq-{equation.name}"><td><a href="{href}">{number} '
@@ -148,7 +138,7 @@ def _figures(volume: Volume, page: Page) -> Iterable[str]:
         number = volume.figures[figure.name].number
         yield (
             f'<tr><td><a href="{volume.href(page.path, figure.id)}">{number}</a></td>'
-            f"<td>{_code(figure.experiment)}</td><td>{html.escape(made)}</td></tr>"
+            f"<td>{breakable(figure.experiment)}</td><td>{html.escape(made)}</td></tr>"
         )
 
 
@@ -161,13 +151,13 @@ def _hash(manifest: dict) -> str:
 def _blocks(volume: Volume, page: Page) -> Iterable[str]:
     for fence in page.fences:
         if blocks.is_python(fence):
-            shows = _code(fence.source) if fence.source else "a block of its own"
+            shows = breakable(fence.source) if fence.source else "a block of its own"
             guard = (
                 "equals its section of the library, and runs alone"
                 if fence.source
                 else "runs alone"
             )
-            where = _code(f"{page.path}:{fence.place.line}")
+            where = breakable(f"{page.path}:{fence.place.line}")
             yield f"<tr><td>{where}</td><td>{shows}</td><td>{guard}</td></tr>"
 
 
@@ -177,17 +167,9 @@ def _numbers(volume: Volume, page: Page) -> Iterable[str]:
             shown = results.bound_html(volume.root, number)
         except BookError as error:
             shown = f'<mark class="unresolved">{html.escape(str(error))}</mark>'
-        where = _code(f"{page.path}:{number.place.line}")
-        source = _code(f"{number.manifest}#{number.key}")
+        where = breakable(f"{page.path}:{number.place.line}")
+        source = breakable(f"{number.manifest}#{number.key}")
         yield f"<tr><td>{where}</td><td>{shown}</td><td>{source}</td></tr>"
-
-
-def _code(text: str) -> str:
-    """A path that may break after each part."""
-    broken = (
-        html.escape(text).replace("/", "/<wbr>").replace("::", "::<wbr>").replace("#", "#<wbr>")
-    )
-    return f"<code>{broken}</code>"
 
 
 def modules(volume: Volume) -> str:
@@ -218,6 +200,7 @@ def companions(volume: Volume) -> str:
 PARTS: dict[str, Callable[[Volume], str]] = {
     "bibliography": bibliography,
     "ledger": ledger,
+    "experiments": costs.experiments_and_costs,
     "modules": modules,
     "companions": companions,
 }

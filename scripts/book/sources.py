@@ -25,6 +25,7 @@ BLOCKS = {
     "fold": (True, ()),
     "remember": (False, ()),
     "bibliography": (False, ()),
+    "experiments": (False, ()),
     "ledger": (False, ()),
     "modules": (False, ()),
     "companions": (False, ()),
