@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from book.node import ensure_packages
+from book.volume import navigation
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTER = """---
@@ -52,14 +53,15 @@ def site(tmp_path_factory, new_shelf) -> Path:
     shelf = new_shelf(root)
     (root / "src/fromnoise/sample.py").unlink()
     (root / "docs/chapters/one.md").unlink()
-    for name in ("index", "notation", "how-it-is-built"):
-        shelf.put(f"docs/{name}.md", PAGE.format(name))
-    for name in ("bibliography.md", "ledger.md", "reference/index.md", "notebooks/index.md"):
-        shelf.put(f"docs/{name}", (ROOT / "docs" / name).read_text(encoding="utf-8"))
+    made = ("bibliography.md", "ledger.md", "reference/index.md", "notebooks/index.md")
+    for page in navigation(ROOT / "mkdocs.yml"):
+        if page in made:
+            shelf.put(f"docs/{page}", (ROOT / "docs" / page).read_text(encoding="utf-8"))
+        elif not page.startswith("chapters/"):
+            shelf.put(f"docs/{page}", PAGE.format(Path(page).stem))
     shelf.put("docs/chapters/elbo.md", CHAPTER)
-    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    other = [f"chapters/{n}.md" for n in ("generative_models", "vae", "diffusion", "training")]
-    kept = [line for line in config.split("\n") if not any(name in line for name in other)]
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\n")
+    kept = [line for line in config if "chapters/" not in line or "chapters/elbo.md" in line]
     shelf.put("mkdocs.yml", "\n".join(kept))
     return root
 
