@@ -16,7 +16,7 @@ from markdown.extensions.toc import slugify
 from markdown.postprocessors import Postprocessor
 from markdown.preprocessors import Preprocessor
 
-from book import blocks, citations, figures, generated, guards, results
+from book import blocks, citations, figures, generated, glossary, guards, results
 from book.containers import BoxesExtension
 from book.errors import BookError, Problem
 from book.maths import MARK
@@ -113,6 +113,7 @@ class Replacer(Preprocessor):
     def _edits(self, page: Page) -> Iterator[tuple[int, int, str]]:
         inline = list(self._inline_edits(page))
         heads = [(b.start, b.body_start) for b in page.blocks if b.name in BOXED]
+        inline += self._terms(page, heads)
         for start, end, text in inline:
             if not any(first <= start < last for first, last in heads):
                 yield start, end, text
@@ -131,6 +132,14 @@ class Replacer(Preprocessor):
         for fence in page.fences:
             if blocks.is_python(fence):
                 yield fence.start, fence.end, self._fence(fence)
+
+    def _terms(self, page: Page, heads: list[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+        """The first use of each term of the glossary on a chapter's page."""
+        if page.path not in self.volume.chapters:
+            return
+        for start, end, term in glossary.first_uses(page, self.volume.terms, heads):
+            href = self.volume.href(glossary.FILE, term.anchor)
+            yield start, end, self.stash(glossary.link(term, page.text[start:end], href))
 
     def _inline_edits(self, page: Page) -> Iterator[tuple[int, int, str]]:
         for formula in page.formulas:

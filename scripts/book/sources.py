@@ -230,6 +230,8 @@ class Page:
     formulas: list[Formula] = field(default_factory=list)
     fences: list[Fence] = field(default_factory=list)
     headings: list[Heading] = field(default_factory=list)
+    plain: str = ""
+    """The text with all but its words blanked out: no code, formulas, numbers or citations."""
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -545,7 +547,7 @@ def _read_inline(page: Page, prose: str) -> None:
     prose = take(DISPLAY, prose, formula)
     prose = take(INLINE, prose, formula)
     prose = take(NUMBER, prose, lambda match: _read_number(page, match))
-    take(CITE, prose, lambda match: _read_bracket(page, match))
+    page.plain = take(CITE, prose, lambda match: _read_bracket(page, match))
 
 
 def _read_number(page: Page, match: re.Match[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from book import blocks, citations, guards, maths, node, results, sections
+from book import blocks, citations, glossary, guards, maths, node, results, sections
 from book.errors import BookError, Place, Problem
 from book.sources import DISPLAY, INLINE, Equation, Figure, Page, parse_page
 
@@ -52,7 +52,7 @@ class Volume:
         nav = [name for name in navigation(self.root / "mkdocs.yml") if name in paths]
         self.order = nav + sorted(set(paths) - set(nav))
         self.pages = {name: parse_page(paths[name], self.docs) for name in self.order}
-        for cached in ("chapters", "equations", "figures"):
+        for cached in ("chapters", "equations", "figures", "terms"):
             self.__dict__.pop(cached, None)
         return self
 
@@ -92,6 +92,11 @@ class Volume:
     def works(self) -> dict[str, citations.Work]:
         """Entries of the bibliography by key."""
         return citations.works(self.docs / BIB)
+
+    @cached_property
+    def terms(self) -> list[glossary.Term]:
+        """Entries of the glossary."""
+        return glossary.terms(self.docs)
 
     def cited(self) -> dict[str, list[tuple[str, int]]]:
         """For each cited work, the page and the ordinal of each citation, in reading order."""
