@@ -13,13 +13,9 @@ from torch import nn
 
 from fromnoise.networks import MLP, UNet, seeded
 from fromnoise.provenance import CorruptFile
-from fromnoise.schedules import Cosine, Rectified
-from fromnoise.targets import PredictEps, PredictV, PredictVelocity, PredictX0
 from fromnoise.training import (
     NonFiniteLoss,
     TrainingSettings,
-    as_denoiser,
-    denoising_loss,
     learning_rate_at,
     train,
     update_average,
@@ -261,78 +257,6 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert {learning_rate_at(step, constant) for step in range(10, 101)} == {1.0}
 
 
-@pytest.mark.parametrize("target", [PredictX0(), PredictEps(), PredictV(), PredictVelocity()])
-def test_the_perfect_network_has_no_loss_but_what_noise_leaves(target):
-    """Data at one point: the exact answer is a function of x_t, so the loss can reach zero."""
-    point = torch.tensor([0.3, -0.7])
-
-    def perfect(x_t, t, label=None):
-        scales = Cosine()(t)
-        x_0 = point.expand_as(x_t)
-        eps = (x_t - scales.alpha_t[:, None] * x_0) / scales.sigma_t[:, None]
-        return target.true(x_0, eps, scales)
-
-    loss = denoising_loss(Cosine(), target, t_min=0.05)
-    value = loss(perfect, (point.expand(64, 2),), torch.Generator().manual_seed(0))
-    wrong = loss(lambda x, t, label=None: -perfect(x, t), (point.expand(64, 2),), torch.Generator())
-    assert value < 1e-9
-    assert wrong > 0.1
-
-
-def test_the_weight_multiplies_the_squared_error():
-    def zero(x_t, t, label=None):
-        return torch.zeros_like(x_t)
-
-    x_0 = points(128)
-
-    def value(weight):
-        loss = denoising_loss(Rectified(), PredictEps(), weight=weight, t_min=0.1)
-        return loss(zero, (x_0,), torch.Generator().manual_seed(0))
-
-    assert value(lambda scales: 3 * torch.ones_like(scales.sigma_t)) == pytest.approx(
-        3 * float(value(None)), rel=1e-6
-    )
-    assert value(lambda scales: scales.sigma_t) < value(None)
-
-
-def test_times_cover_their_range_evenly():
-    seen = []
-
-    def spy(x_t, t, label=None):
-        seen.append(t)
-        return torch.zeros_like(x_t)
-
-    loss = denoising_loss(Rectified(), PredictVelocity(), t_min=0.2, t_max=0.6)
-    loss(spy, (points(100),), torch.Generator().manual_seed(0))
-    cells = ((seen[0] - 0.2) / 0.4 * 100).floor()
-    assert sorted(cells.tolist()) == list(range(100)), "one time in each hundredth of the range"
-
-
-def test_labels_are_dropped_at_the_stated_rate():
-    seen = []
-
-    def spy(x_t, t, label=None):
-        seen.append(label)
-        return torch.zeros_like(x_t)
-
-    labels = torch.arange(4000) % 10
-    loss = denoising_loss(Rectified(), PredictVelocity(), label_dropout=0.2, null_label=10)
-    loss(spy, (points(4000), labels), torch.Generator().manual_seed(0))
-    share = (seen[0] == 10).double().mean()
-    # Seven standard deviations of a binomial share of 4000: a false alarm in 1e11 seeds.
-    assert abs(share - 0.2) < 7 * (0.2 * 0.8 / 4000) ** 0.5
-    assert torch.equal(seen[0][seen[0] != 10], labels[seen[0] != 10])
-
-
-def test_the_denoiser_of_a_network_asks_with_time_and_label():
-    def network(x_t, t, label=None):
-        return (t * label)[:, None] * torch.ones_like(x_t)
-
-    denoiser = as_denoiser(network, Rectified(), PredictX0(), torch.tensor([1, 2]))
-    out = denoiser(torch.zeros(2, 3), torch.tensor([0.5, 0.25]))
-    assert torch.equal(out, torch.full((2, 3), 0.5))
-
-
 @pytest.mark.parametrize(
     "wrong, message",
     [
@@ -354,10 +278,6 @@ def test_data_that_do_not_fit_are_refused():
     data = (torch.zeros(4, 2), torch.zeros(3))
     with pytest.raises(ValueError, match=r"\[4, 3\]"):
         train(MLP(2), noisy_regression, data, TrainingSettings(n_steps=1))
-    with pytest.raises(ValueError, match="t_min"):
-        denoising_loss(Rectified(), PredictX0(), t_min=0.5, t_max=0.5)
-    with pytest.raises(ValueError, match="null_label"):
-        denoising_loss(Rectified(), PredictX0(), label_dropout=0.1)
 
 
 def test_progress_counts_down():

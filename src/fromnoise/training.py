@@ -7,23 +7,16 @@ hardware give equal weights, whether or not the run was killed on the way and st
 """
 
 import copy
-import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fromnoise.diffusion import perturb
-from fromnoise.provenance import load_tensors, save_tensors
-from fromnoise.samplers import Denoiser
-from fromnoise.schedules import Scales, Schedule, beside
-from fromnoise.targets import Target
+from fromnoise.checkpoints import TrainingState, identity_of
 
 Batch = tuple[Tensor, ...]
 Network = Callable[..., Tensor]
@@ -104,81 +97,6 @@ class TrainedModel:
     """The weights of the last step, in evaluation mode."""
     records: list[dict[str, float]] = field(default_factory=list)
     """One entry per measurement: `step`, mean training `loss` since the entry before, measures."""
-
-
-# --8<-- [start:denoising_loss]
-def denoising_loss(
-    schedule: Schedule,
-    target: Target,
-    *,
-    weight: Callable[[Scales], Tensor] | None = None,
-    label_dropout: float = 0.0,
-    null_label: int | None = None,
-    t_min: float = 0.0,
-    t_max: float = 1.0,
-) -> Loss:
-    r"""Mean squared error of a prediction target, over random times and noise.
-
-    $w_t\, \lVert f_\theta(x_t, t, c) - y(x_0, \epsilon, t) \rVert^2 / D$ with $t$ uniform,
-    averaged over the batch. One random offset places the times of a batch evenly, which takes
-    noise out of the gradient and leaves its mean alone.
-
-    Args:
-        schedule: Noise schedule.
-        target: What the network is asked for.
-        weight: Weight $w_t$ as a function of the scales; 1 if not given.
-        label_dropout: Share of labels replaced by the null class, for classifier-free guidance.
-        null_label: The null class, `n_classes` of the network; needed to drop labels.
-        t_min: Earliest time.
-        t_max: Latest time.
-
-    Raises:
-        ValueError: Unless 0 <= t_min < t_max <= 1 and label_dropout lies in [0, 1] and has a
-            null_label.
-    """
-    if not 0 <= t_min < t_max <= 1:
-        raise ValueError(f"need 0 <= t_min < t_max <= 1, got {t_min}, {t_max}")
-    if not 0 <= label_dropout <= 1 or (label_dropout > 0 and null_label is None):
-        raise ValueError(
-            "label_dropout must lie in [0, 1] and needs a null_label, "
-            f"got {label_dropout} and {null_label}"
-        )
-
-    def loss(network: Network, batch: Batch, generator: torch.Generator) -> Tensor:
-        x_0, label = batch[0], batch[1] if len(batch) > 1 else None
-        rand = partial(torch.rand, generator=generator, device=x_0.device)
-        u = (torch.arange(len(x_0), device=x_0.device) + rand(())) / len(x_0)
-        t = t_min + (t_max - t_min) * u.clamp(max=1.0)
-        scales = schedule(t)
-        eps = torch.randn(x_0.shape, generator=generator, device=x_0.device)
-        x_t = perturb(x_0, eps, scales)
-        if label is not None and null_label is not None:
-            label = torch.where(rand(len(x_0)) < label_dropout, null_label, label)
-        error = (network(x_t, t, label) - target.true(x_0, eps, scales)).square()
-        return (error if weight is None else beside(weight(scales), error) * error).mean()
-
-    return loss
-
-
-# --8<-- [end:denoising_loss]
-
-
-def as_denoiser(
-    network: Network, schedule: Schedule, target: Target, label: Tensor | None = None
-) -> Denoiser:
-    r"""Turn a trained network into $\hat x_0(x_t, t)$, the face that samplers know.
-
-    Args:
-        network: Network trained for `target` on `schedule`.
-        schedule: That schedule.
-        target: That target.
-        label: Class of each example, or none.
-    """
-
-    def denoiser(x_t: Tensor, t: Tensor) -> Tensor:
-        return target.x_0_hat(network(x_t, t, label), x_t, schedule(t))
-
-    return denoiser
 
 
 # --8<-- [start:learning_rate_at]
@@ -262,165 +180,94 @@ def train(
     _check(data)
     device = next(network.parameters()).device
     data = tuple(part.to(device) for part in data)
-    run = _Run(network, settings, data, device)
+    state = start(network, settings, data)
     path = None if folder is None else Path(folder) / "checkpoint.safetensors"
     if path is not None and path.exists():
-        run.restore(path)
+        state.restore(path)
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        run.set_global_rng()  # dropout draws from the global state; the fork gives it back
+        state.set_global_rng(settings.seed)
         saved_at = started_at = time.monotonic()
-        first = run.step
-        while run.step < settings.n_steps:
+        first = state.step
+        while state.step < settings.n_steps:
             try:
-                value = run.advance(loss, data)
+                value = advance(state, state.network, loss, data, settings)
             except NonFiniteLoss:
                 if path is not None:
                     path.unlink(missing_ok=True)
                 raise
-            finished = run.step == settings.n_steps
-            if finished or (measure_every and run.step % measure_every == 0):
-                run.record(measure)
+            finished = state.step == settings.n_steps
+            if finished or (measure_every and state.step % measure_every == 0):
+                state.record({} if measure is None else measure(state.average))
             now = time.monotonic()
             if path is not None and (finished or now - saved_at >= checkpoint_seconds):
-                run.save(path)
+                state.save(path)
                 saved_at = time.monotonic()
             if progress is not None:
-                left = (now - started_at) / (run.step - first) * (settings.n_steps - run.step)
-                progress(Progress(run.step, settings.n_steps, value, left))
+                left = (now - started_at) / (state.step - first) * (settings.n_steps - state.step)
+                progress(Progress(state.step, settings.n_steps, value, left))
 
-    return TrainedModel(run.average.eval(), run.network.eval(), run.records)
+    return TrainedModel(state.average.eval(), state.network.eval(), state.records)
 
 
-class _Run:
-    """Everything that decides the next step, so that saving it saves the run."""
-
-    def __init__(
-        self, network: nn.Module, settings: TrainingSettings, data: Batch, device: torch.device
-    ) -> None:
-        self.settings, self.device = settings, device
-        self.network = copy.deepcopy(network).train()
-        self.average = copy.deepcopy(network).eval().requires_grad_(False)
+def start(network: nn.Module, settings: TrainingSettings, data: Batch) -> TrainingState:
+    """A run before its first step; it holds copies, and leaves `network` as it was."""
+    device = next(network.parameters()).device
+    trained = copy.deepcopy(network).train()
+    return TrainingState(
+        network=trained,
+        average=copy.deepcopy(network).eval().requires_grad_(False),
         # One fused kernel per step instead of several per tensor.
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
+        optimizer=torch.optim.AdamW(
+            trained.parameters(),
             lr=settings.learning_rate,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
             fused=True,
-        )
-        self.generator = torch.Generator(device).manual_seed(settings.seed)
-        self.global_rng: Tensor | None = None
-        self.step = 0
-        self.records: list[dict[str, float]] = []
-        self.loss_sum, self.loss_count = 0.0, 0
-        self.identity = _identity(network, settings, data)
-
-    def set_global_rng(self) -> None:
-        """Start, or go on with, the stream that dropout draws from."""
-        on_gpu = self.device.type == "cuda"
-        if self.global_rng is None:
-            seed = self.settings.seed + 1  # another stream than the generator's
-            if on_gpu:
-                torch.cuda.manual_seed(seed)
-            else:
-                torch.default_generator.manual_seed(seed)
-        elif on_gpu:
-            torch.cuda.set_rng_state(self.global_rng, self.device)
-        else:
-            torch.set_rng_state(self.global_rng)
-
-    def advance(self, loss: Loss, data: Batch) -> float:
-        """One step: a batch, its loss, the gradient, the new weights, their average."""
-        settings = self.settings
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.step + 1, settings)
-        rows = torch.randint(
-            len(data[0]), (settings.batch_size,), generator=self.generator, device=self.device
-        )
-        batch = tuple(part[rows] for part in data)
-        dtype = settings.autocast_dtype
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            value = loss(self.network, batch, self.generator)
-        self.optimizer.zero_grad()
-        value.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.gradient_clip)
-        if not torch.isfinite(value + norm):
-            raise NonFiniteLoss(self.step + 1, value.item(), norm.item())
-        self.optimizer.step()
-        self.step += 1
-        update_average(self.average, self.network, self.step, settings.ema_decay)
-        self.loss_sum += value.item()
-        self.loss_count += 1
-        return value.item()
-
-    def record(self, measure: Measure | None) -> None:
-        """Add the mean loss since the last record, and what `measure` finds."""
-        entry = {"step": float(self.step), "loss": self.loss_sum / max(1, self.loss_count)}
-        if measure is not None:
-            entry |= measure(self.average)
-        self.records.append(entry)
-        self.loss_sum, self.loss_count = 0.0, 0
-
-    def save(self, path: Path) -> None:
-        """Write all of it at once: weights, average, optimizer, random states, records."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        tensors["generator"] = self.generator.get_state()
-        tensors["global_rng"] = (
-            torch.cuda.get_rng_state(self.device)
-            if self.device.type == "cuda"
-            else torch.get_rng_state()
-        )
-        state = {
-            "identity": self.identity,
-            "step": self.step,
-            "records": self.records,
-            "loss": [self.loss_sum, self.loss_count],
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        save_tensors(path, tensors, {"run": json.dumps(state)})
-
-    def restore(self, path: Path) -> None:
-        """Read it back."""
-        tensors, metadata = load_tensors(path)
-        state = json.loads(metadata["run"])
-        if state["identity"] != self.identity:
-            raise ValueError(
-                f"{path} belongs to a run with other settings, data or network: remove it to start"
-            )
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
-        for name, value in tensors.items():
-            head, _, rest = name.partition(".")
-            if head in parts:
-                parts[head][rest] = value
-        self.network.load_state_dict(parts["network"])
-        self.average.load_state_dict(parts["average"])
-        parameters = list(self.network.parameters())
-        optimizer: dict[int, dict[str, Tensor]] = {}
-        for name, value in parts["optimizer"].items():
-            index, _, key = name.partition(".")
-            if value.dim():
-                # The fused kernel walks memory: states must lie there as their parameter does.
-                value = torch.empty_like(parameters[int(index)]).copy_(value)
-            optimizer.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
-        self.generator.set_state(tensors["generator"])
-        self.global_rng = tensors["global_rng"]
-        self.step, self.records = state["step"], state["records"]
-        self.loss_sum, self.loss_count = state["loss"]
+        ),
+        generator=torch.Generator(device).manual_seed(settings.seed),
+        identity=identity_of(network, asdict(settings), data),
+    )
 
 
-def _identity(network: nn.Module, settings: TrainingSettings, data: Batch) -> dict[str, Any]:
-    """What must agree before a checkpoint is taken up; the first weights stand for the network."""
-    choices = {key: str(value) for key, value in asdict(settings).items()}
-    weights = [float(p.detach().double().abs().sum()) for p in network.parameters()]
-    contents = [[list(part.shape), float(part.detach().double().sum())] for part in data]
-    return {"settings": choices, "weights": weights, "data": contents}
+def advance(
+    state: TrainingState, network: nn.Module, loss: Loss, data: Batch, settings: TrainingSettings
+) -> float:
+    """One step: a batch, its loss, the gradient, the new weights, their average.
+
+    Args:
+        state: The run; changed in place.
+        network: What the loss is given: `state.network`, or a module around it.
+        loss: Mean loss of a batch.
+        data: Tensors on the device of the weights.
+        settings: Those the state was started with.
+
+    Returns:
+        The loss before the step.
+
+    Raises:
+        NonFiniteLoss: The loss or the gradient's norm is NaN or infinite.
+    """
+    device = state.generator.device
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate_at(state.step + 1, settings)
+    size = (settings.batch_size,)
+    rows = torch.randint(len(data[0]), size, generator=state.generator, device=device)
+    batch = tuple(part[rows] for part in data)
+    dtype = settings.autocast_dtype
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+        value = loss(network, batch, state.generator)
+    state.optimizer.zero_grad()
+    value.backward()
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), settings.gradient_clip)
+    if not torch.isfinite(value + norm):
+        raise NonFiniteLoss(state.step + 1, value.item(), norm.item())
+    state.optimizer.step()
+    state.step += 1
+    update_average(state.average, state.network, state.step, settings.ema_decay)
+    state.loss_sum += value.item()
+    state.loss_count += 1
+    return value.item()
 
 
 def _check(data: Batch) -> None:

@@ -27,10 +27,11 @@ from experiments.training._common import (  # noqa: E402
 )
 from experiments.training.digits import SIZES  # noqa: E402
 from fromnoise.datasets import digits  # noqa: E402
+from fromnoise.denoising import denoising_loss  # noqa: E402
 from fromnoise.intervals import mean_interval  # noqa: E402
 from fromnoise.networks import UNet  # noqa: E402
 from fromnoise.samplers import heun_step, uniform_times  # noqa: E402
-from fromnoise.training import Progress, TrainingSettings, denoising_loss, train  # noqa: E402
+from fromnoise.training import Progress, TrainingSettings, train  # noqa: E402
 
 AIMS = {"ratio": 1.6, "c2st": 0.65}
 PROBE_STEPS = 30

@@ -28,12 +28,16 @@ BATCH, DIM = 3, 2
 
 # Not run here, and why.
 ELSEWHERE = {
+    "advance": "steps a run in place: tests/test_training.py",
     "mnist": "downloads a file: tests/test_datasets.py serves one",
     "fashion_mnist": "downloads a file: tests/test_datasets.py serves one",
     "fetch": "downloads a file: tests/test_downloads.py serves one",
 }
-# Modules that draw pages, not mathematics: they need Matplotlib's own objects for arguments.
-DRAWING = {"fromnoise.figures": "tests/test_figures.py"}
+# Modules whose arguments no table can make: Matplotlib's objects, runs in the middle, processes.
+OWN_TESTS = {
+    "fromnoise.checkpoints": "tests/test_checkpoints.py",
+    "fromnoise.figures": "tests/test_figures.py",
+}
 
 
 class Public(NamedTuple):
@@ -80,7 +84,7 @@ def public() -> dict[str, Public]:
     """Every public callable of the package, found by inspection."""
     found: list[tuple[str, str, Any, type | None]] = []
     for info in pkgutil.walk_packages(fromnoise.__path__, "fromnoise."):
-        if info.ispkg or info.name in DRAWING:
+        if info.ispkg or info.name in OWN_TESTS:
             continue
         for name, value in _own(importlib.import_module(info.name)):
             if inspect.isclass(value) and not _runs(value):
@@ -861,6 +865,7 @@ TABLE |= {
         "loss": lambda: tiny_loss,
         "data": lambda: (normal(8, DIM),),
     },
+    "start": {"network": linear_network, "data": lambda: (normal(8, DIM),)},
     "Block": {"n_heads": L(2), "causal": L(True)},
     "Block.forward": {"h": lambda: normal(BATCH, 4, 8)},
     "Transformer": {

@@ -8,10 +8,11 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
+from fromnoise.denoising import denoising_loss
 from fromnoise.evaluation import frechet_gaussians
 from fromnoise.gaussians import Gaussian
 from fromnoise.schedules import Cosine, Rectified, Scales
-from fromnoise.training import TrainingSettings, denoising_loss, learning_rate_at, update_average
+from fromnoise.training import TrainingSettings, learning_rate_at, update_average
 from proof import Sides, proves
 
 FLOAT = torch.float64

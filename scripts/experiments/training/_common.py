@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.datasets import Split, Splits, snap_to_levels
+from fromnoise.denoising import as_denoiser
 from fromnoise.diffusion import perturb, prior_kl
 from fromnoise.diffusion_bounds import level_reconstruction
 from fromnoise.evaluation import (
@@ -23,7 +24,6 @@ from fromnoise.intervals import mean_interval
 from fromnoise.samplers import Denoiser, Step, ddim_step, sample
 from fromnoise.schedules import Rectified, Schedule
 from fromnoise.targets import PredictVelocity, Target
-from fromnoise.training import as_denoiser
 
 SCHEDULE = Rectified()
 TARGET = PredictVelocity()

@@ -11,8 +11,9 @@ from torch import nn
 from experiments.training._common import SCHEDULE, TARGET, over
 from fromnoise import figures
 from fromnoise.datasets import Splits, digits
+from fromnoise.denoising import denoising_loss
 from fromnoise.networks import UNet
-from fromnoise.training import TrainingSettings, denoising_loss, train, update_average
+from fromnoise.training import TrainingSettings, train, update_average
 
 DECAYS = (0.8, 0.9, 0.97, 0.99, 0.999, 0.9999)
 

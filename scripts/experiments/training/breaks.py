@@ -24,6 +24,7 @@ from experiments.training._common import (
 )
 from fromnoise import figures
 from fromnoise.datasets import Splits, digits, snap_to_levels
+from fromnoise.denoising import denoising_loss
 from fromnoise.diffusion import perturb
 from fromnoise.dit import DiT
 from fromnoise.intervals import mean_interval
@@ -31,7 +32,7 @@ from fromnoise.networks import UNet, n_parameters
 from fromnoise.samplers import uniform_times
 from fromnoise.schedules import Schedule, VPLinear
 from fromnoise.targets import PredictEps, PredictV, Target
-from fromnoise.training import TrainingSettings, denoising_loss, train
+from fromnoise.training import TrainingSettings, train
 
 
 @dataclass(frozen=True)

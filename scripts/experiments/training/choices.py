@@ -21,6 +21,7 @@ from experiments.training._common import (
 )
 from fromnoise import figures
 from fromnoise.datasets import Splits, digits
+from fromnoise.denoising import denoising_loss
 from fromnoise.diffusion import elbo_weight, perturb
 from fromnoise.intervals import mean_interval
 from fromnoise.learned_schedule import LearnedSchedule, MonotoneLogSNR
@@ -29,7 +30,7 @@ from fromnoise.preconditioning import for_target, min_snr_weight, simple_weight
 from fromnoise.samplers import uniform_times
 from fromnoise.schedules import Cosine, Scales, Schedule, VPLinear
 from fromnoise.targets import PredictV, Target
-from fromnoise.training import TrainingSettings, denoising_loss, train
+from fromnoise.training import TrainingSettings, train
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,13 @@ from experiments.training._common import (
 )
 from fromnoise import figures
 from fromnoise.datasets import Split, Splits, digits, snap_to_levels
+from fromnoise.denoising import denoising_loss
 from fromnoise.evaluation import c2st
 from fromnoise.generative_models import fit_class_gaussians
 from fromnoise.intervals import bootstrap_interval
 from fromnoise.networks import n_parameters
 from fromnoise.samplers import heun_step, sample, uniform_times
-from fromnoise.training import TrainingSettings, denoising_loss, train
+from fromnoise.training import TrainingSettings, train
 
 publishes = ("model",)
 
