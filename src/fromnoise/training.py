@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.checkpoints import TrainingState, identity_of
+from fromnoise.distributed import SharedNetwork, is_lead, n_processes, require_agreement
 
 Batch = tuple[Tensor, ...]
 Network = Callable[..., Tensor]
@@ -159,6 +160,9 @@ def train(
 ) -> TrainedModel:
     r"""Minimize the mean loss over `data`; the caller's network is left as it was.
 
+    Where a process group of `torch.distributed` was started, its processes train together, as in
+    `fromnoise.distributed`: all call `train` with the same arguments, and the first one writes.
+
     Args:
         network: The network at its start; a copy is trained on the device of its weights.
         loss: Mean loss of a batch in the units of the caller's choice.
@@ -175,7 +179,8 @@ def train(
         NonFiniteLoss: The loss or the gradient's norm is NaN or infinite; names the step. The
             checkpoint is removed.
         ValueError: The data are empty or disagree in length, or the checkpoint belongs to a run
-            with other settings, other data or another network.
+            with other settings, other data or another network, or the processes of a group
+            disagree.
     """
     _check(data)
     device = next(network.parameters()).device
@@ -184,6 +189,11 @@ def train(
     path = None if folder is None else Path(folder) / "checkpoint.safetensors"
     if path is not None and path.exists():
         state.restore(path)
+    model = state.network
+    if n_processes() > 1:
+        require_agreement(state)
+        model = SharedNetwork(state.network)
+    writes = is_lead()
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         state.set_global_rng(settings.seed)
@@ -191,16 +201,16 @@ def train(
         first = state.step
         while state.step < settings.n_steps:
             try:
-                value = advance(state, state.network, loss, data, settings)
+                value = advance(state, model, loss, data, settings)
             except NonFiniteLoss:
-                if path is not None:
+                if path is not None and writes:
                     path.unlink(missing_ok=True)
                 raise
             finished = state.step == settings.n_steps
             if finished or (measure_every and state.step % measure_every == 0):
                 state.record({} if measure is None else measure(state.average))
             now = time.monotonic()
-            if path is not None and (finished or now - saved_at >= checkpoint_seconds):
+            if path is not None and writes and (finished or now - saved_at >= checkpoint_seconds):
                 state.save(path)
                 saved_at = time.monotonic()
             if progress is not None:
