@@ -186,6 +186,7 @@ def processes(folder):
 
 def far(ours, theirs):
     """Largest difference, relative to the largest entry."""
+    ours, theirs = ([t.detach() for t in tensors] for tensors in (ours, theirs))
     gap = max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True))
     return gap / max(float(b.abs().max()) for b in theirs)
 

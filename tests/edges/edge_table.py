@@ -12,6 +12,7 @@ import functools
 import gzip
 import importlib
 import inspect
+import itertools
 import math
 import pkgutil
 import tempfile
@@ -36,6 +37,7 @@ ELSEWHERE = {
 # Modules whose arguments no table can make: Matplotlib's objects, runs in the middle, processes.
 OWN_TESTS = {
     "fromnoise.checkpoints": "tests/test_checkpoints.py",
+    "fromnoise.distributed": "tests/test_distributed.py",
     "fromnoise.figures": "tests/test_figures.py",
 }
 
@@ -865,6 +867,14 @@ TABLE |= {
         "loss": lambda: tiny_loss,
         "data": lambda: (normal(8, DIM),),
     },
+    "probe_precision": {
+        "network": linear_network,
+        "loss": lambda: tiny_loss,
+        "data": lambda: (normal(8, DIM),),
+        "n_trials": L(1),
+        "clock": lambda: itertools.count().__next__,
+    },
+    "Probe": {"dtype": L(None), "float32_seconds": L(1.0), "bfloat16_seconds": L(0.5)},
     "start": {"network": linear_network, "data": lambda: (normal(8, DIM),)},
     "Block": {"n_heads": L(2), "causal": L(True)},
     "Block.forward": {"h": lambda: normal(BATCH, 4, 8)},
