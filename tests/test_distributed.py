@@ -22,6 +22,9 @@ from fromnoise.schedules import Rectified
 from fromnoise.targets import PredictVelocity
 from fromnoise.training import NonFiniteLoss, TrainingSettings, train
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+# Nothing but the loopback interface.
+ENV = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
 LOSS = denoising_loss(Rectified(), PredictVelocity(), label_dropout=0.2, null_label=3)
 # Seven rows for two processes: their parts are unequal.
 SETTINGS = TrainingSettings(n_steps=6, batch_size=7, warmup_steps=2)
@@ -175,11 +178,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def processes(folder):
     """What both processes found."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node=2", __file__, str(folder)]
-    # Nothing but the loopback interface.
-    env = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, timeout=240, check=False)
+    command = [*TORCHRUN, __file__, str(folder)]
+    done = subprocess.run(command, env=ENV, capture_output=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
@@ -243,6 +243,24 @@ def test_processes_that_disagree_are_refused_in_all_of_them(processes, folder):
         assert "disagree in rows" in refusals["rows"]
         assert "stopped at step 1" in refusals["non-finite"]
     assert not list((folder / "bad").glob("*"))
+
+
+@pytest.mark.slow
+def test_the_script_for_torchrun_trains_as_it_does_alone(tmp_path):
+    script = Path(__file__).parents[1] / "scripts" / "train_digits.py"
+    launchers = {"alone": [sys.executable], "two": TORCHRUN}
+    for name, launcher in launchers.items():
+        command = [*launcher, script, "--steps=4", "--batch=9", "--out", tmp_path / name]
+        done = subprocess.run(
+            command, env=ENV, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("mean loss") == 1, "the first process alone speaks"
+        assert "Warning" not in done.stderr
+    alone, two = (torch.load(tmp_path / name) for name in launchers)
+    # Single precision, and dropout's masks differ: near, and not the same.
+    gap = far([two[name] for name in alone], list(alone.values()))
+    assert 0 < gap < 0.05
 
 
 def test_the_parts_are_the_batch_each_row_once():

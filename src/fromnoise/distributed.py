@@ -60,7 +60,10 @@ class SharedNetwork(nn.Module):
             network: The network; its parameters receive the gradient of the whole batch.
         """
         super().__init__()
-        self.parallel = DistributedDataParallel(network, broadcast_buffers=False)
+        self.parallel = DistributedDataParallel(network)
+        # Buffers are equal from here on; writing them anew in a loss's second call would spoil
+        # what autograd kept of the first. The constructor's argument has changed its name.
+        self.parallel.broadcast_buffers = False
 
     def forward(self, x: Tensor, *others: Tensor | None) -> Tensor:
         """Outputs for all rows; only those of this process carry a gradient.

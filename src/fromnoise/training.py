@@ -55,7 +55,7 @@ class TrainingSettings:
     """The average looks back over about 1 / (1 - ema_decay) steps; 0 keeps the last weights."""
     seed: int = 0
     autocast_dtype: torch.dtype | None = None
-    """bfloat16 is faster for some networks and slower for others: measure before you choose."""
+    """bfloat16 is faster for some networks, slower for others: `fromnoise.precision` tries it."""
 
     def __post_init__(self) -> None:
         if self.n_steps < 0 or self.batch_size < 1:

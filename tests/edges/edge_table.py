@@ -1025,6 +1025,6 @@ PredictV.magnification PredictV.true PredictV.x_0_hat PredictVelocity
 PredictVelocity.magnification PredictVelocity.true PredictVelocity.x_0_hat PredictScore
 PredictScore.magnification PredictScore.true PredictScore.x_0_hat Vocabulary.blank
 TrainingSettings denoising_loss Transformer.blank Terms.elbo VAE.decode VAE.sample vae_loss
-active_units
+active_units Probe.speedup
 """
 TABLE |= {name: {} for name in COMMON_DO.split()}
