@@ -126,6 +126,8 @@ def worker(folder):
         progress=lambda p: seen.append(p.step),
     )
     found["seen"] = seen
+    again = train(network_of(), None, data_of(), SETTINGS, folder=folder / "cut")
+    found["again"] = list(again.last.parameters())
     for name, result in (("whole", whole), ("cut", cut)):
         found[name] = {
             "last": list(result.last.parameters()),
@@ -228,6 +230,7 @@ def test_the_first_process_writes_and_all_go_on_from_its_checkpoint(processes):
         for name in ("last", "average"):
             assert all(map(torch.equal, found["whole"][name], found["cut"][name]))
         assert found["whole"]["records"] == found["cut"]["records"]
+        assert all(map(torch.equal, found["cut"]["last"], found["again"]))
 
 
 @pytest.mark.slow

@@ -29,6 +29,12 @@ def is_lead() -> bool:
     return n_processes() == 1 or dist.get_rank() == 0
 
 
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if n_processes() > 1:
+        dist.barrier()
+
+
 def rows_of(rank: int, n_ranks: int, n_rows: int) -> slice:
     """Rows of a batch that one process works on; parts differ by one row at most.
 

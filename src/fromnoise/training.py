@@ -17,7 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.checkpoints import TrainingState, identity_of
-from fromnoise.distributed import SharedNetwork, is_lead, n_processes, require_agreement
+from fromnoise.distributed import (
+    SharedNetwork,
+    is_lead,
+    n_processes,
+    require_agreement,
+    wait_for_all,
+)
 
 Batch = tuple[Tensor, ...]
 Network = Callable[..., Tensor]
@@ -217,6 +223,7 @@ def train(
                 left = (now - started_at) / (state.step - first) * (settings.n_steps - state.step)
                 progress(Progress(state.step, settings.n_steps, value, left))
 
+    wait_for_all()  # whoever looks for the checkpoint next must find it
     return TrainedModel(state.average.eval(), state.network.eval(), state.records)
 
 
