@@ -44,7 +44,8 @@ test: site  ## the whole suite, with a headless browser where one is found
 format: install  ## lay out the code and mend what the linter can
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
 
-bench: install  ## measure training and sampling against the aims (minutes)
+bench: install  ## measure steps of training and sampling, and the digits against their aims (minutes)
+	@$(BIN)/python tests/benchmarks/steps.py
 	@$(BIN)/python tests/benchmarks/digits.py
 
 peers: install  ## compare with current releases of diffusers, torchcfm and others (optional, minutes)
