@@ -9,6 +9,7 @@ record lies in .build/benchmarks/steps.json.
 
 import argparse
 import copy
+import itertools
 import json
 import platform
 import statistics
@@ -24,8 +25,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
-
-import itertools
 
 from fromnoise.datasets import digits  # noqa: E402
 from fromnoise.denoising import as_denoiser, denoising_loss  # noqa: E402
