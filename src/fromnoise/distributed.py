@@ -1,4 +1,4 @@
-r"""Several processes train one network as one process would, under `torchrun`.
+r"""Several processes train one network as one process would, under torchrun.
 
 Every process draws the same batch, times and noise from the same seed. It runs the network on its
 own rows $B_r$ only, and gets the outputs for the others without their gradient, so that any loss
