@@ -4,16 +4,18 @@ import pytest
 import torch
 
 from fromnoise.networks import n_parameters
-from fromnoise.transformer import Transformer
+from fromnoise.transformer import Transformer, rotate
 
 
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def random_transformer(causal=True, seed=1, scale=0.6, n_blocks=2):
+def random_transformer(causal=True, seed=1, scale=0.6, n_blocks=2, rotary=True):
     """Every weight drawn at random: an untrained last layer is zero and would hide all faults."""
-    network = Transformer(3, 6, 16, n_blocks=n_blocks, n_heads=2, causal=causal).double()
+    network = Transformer(
+        3, 6, 16, n_blocks=n_blocks, n_heads=2, causal=causal, rotary=rotary
+    ).double()
     generator = rng(seed)
     with torch.no_grad():
         for p in network.parameters():
@@ -42,6 +44,15 @@ def test_no_later_token_changes_an_earlier_output():
     assert bool((sensitivity(random_transformer(causal=False)) > 1e-6).all())
 
 
+def test_rotated_products_depend_on_the_distance_alone():
+    """The same two vectors at places 0, 2 and 3, 5 meet alike; at 0 and 3 they do not."""
+    q, k = torch.randn(2, 8, generator=rng(), dtype=torch.float64)
+    turned_q, turned_k = rotate(q.expand(6, 8), 6), rotate(k.expand(6, 8), 6)
+    torch.testing.assert_close(turned_q[0] @ turned_k[2], turned_q[3] @ turned_k[5])
+    assert abs(float(turned_q[0] @ turned_k[2] - turned_q[0] @ turned_k[3])) > 1e-3
+    torch.testing.assert_close(turned_q.norm(dim=1), q.norm().expand(6))
+
+
 @pytest.mark.parametrize("causal", [True, False])
 def test_examples_do_not_talk_to_each_other(causal):
     network = random_transformer(causal=causal)
@@ -50,13 +61,16 @@ def test_examples_do_not_talk_to_each_other(causal):
     torch.testing.assert_close(network(tokens), alone, rtol=0, atol=1e-12)
 
 
-def test_attention_is_the_weighted_mean_of_the_values():
-    """One head of one block, written out with loops; the mask taken off would be noticed."""
-    block = random_transformer(n_blocks=1).blocks[0]
+@pytest.mark.parametrize("rotary", [True, False])
+def test_attention_is_the_weighted_mean_of_the_values(rotary):
+    """The heads of one block, written out with loops; the mask taken off would be noticed."""
+    block = random_transformer(n_blocks=1, rotary=rotary).blocks[0]
     h = torch.randn(1, 5, 16, generator=rng(), dtype=torch.float64)
-    q, k, v = block.to_qkv(block.norm_attention(h))[0].split(16, dim=1)
+    q, k, v = (part.clone() for part in block.to_qkv(block.norm_attention(h))[0].split(16, dim=1))
     found = torch.zeros(5, 16, dtype=torch.float64)
     for head in (slice(0, 8), slice(8, 16)):
+        if rotary:
+            q[:, head], k[:, head] = rotate(q[:, head], 6), rotate(k[:, head], 6)
         for i in range(5):
             weights = torch.stack([q[i, head] @ k[j, head] / 8**0.5 for j in range(i + 1)]).exp()
             found[i, head] = weights @ v[: i + 1, head] / weights.sum()
@@ -102,6 +116,8 @@ def test_both_uses_have_the_same_weights():
     [
         (lambda: Transformer(0, 4), "n_characters 0"),
         (lambda: Transformer(3, 4, 10, n_heads=4), "width 10, n_heads 4"),
+        (lambda: Transformer(3, 4, 6, n_heads=2), "even width, got width 6 for 2 heads"),
+        (lambda: rotate(torch.zeros(2, 3), 4), "even width and longest >= 1, got 3 and 4"),
         (lambda: Transformer(3, 4)(torch.zeros(1, 5, dtype=torch.long)), "4 tokens, got 5"),
         (lambda: Transformer(3, 4)(torch.tensor([[4]])), r"0\.\.3 \(blank\), got 4\.\.4"),
     ],

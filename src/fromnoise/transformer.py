@@ -6,6 +6,8 @@ The same network has two uses. Causal, it reads from the left and predicts the n
 the first character, or over a hidden one. Both ways the parameters are the same.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -18,13 +20,50 @@ Hidden = Float[Tensor, "batch length width"]
 Logits = Float[Tensor, "batch length characters"]
 
 
+# --8<-- [start:rotate]
+def rotate(
+    x: Float[Tensor, "*shape length width"], longest: int
+) -> Float[Tensor, "*shape length width"]:
+    r"""Turn pairs of entries by angles that grow with the place: $x_i \mapsto R^i x_i$.
+
+    Because $(R^i q)^\top (R^j k) = q^\top R^{j - i} k$, two places meet at an angle that tells how
+    far apart they are. The fastest pair turns by a quarter per place, the slowest by a quarter
+    over `longest` places.
+
+    Args:
+        x: One row per place; the width is even.
+        longest: Number of places that the slowest pair needs.
+
+    Raises:
+        ValueError: If the width is odd or `longest` is below 1.
+
+    Source:
+        Su et al. 2021, <https://arxiv.org/abs/2104.09864>.
+    """
+    length, width = x.shape[-2:]
+    if width % 2 or longest < 1:
+        raise ValueError(f"need an even width and longest >= 1, got {width} and {longest}")
+    half = width // 2
+    speeds = torch.arange(half, dtype=x.dtype, device=x.device) / max(1, half - 1)
+    speeds = math.pi / 2 * float(longest) ** -speeds
+    angles = torch.arange(length, dtype=x.dtype, device=x.device)[:, None] * speeds
+    first, second = x[..., :half], x[..., half:]
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos * first - sin * second, sin * first + cos * second], -1)
+
+
+# --8<-- [end:rotate]
+
+
 # --8<-- [start:Block]
 class Block(nn.Module):
     """Attention, then a two-layer perceptron; each reads normalized input and adds to it."""
 
-    def __init__(self, width: int, n_heads: int, causal: bool, dropout: float) -> None:
+    def __init__(
+        self, width: int, n_heads: int, causal: bool, dropout: float, longest: int | None = None
+    ) -> None:
         super().__init__()
-        self.n_heads, self.causal = n_heads, causal
+        self.n_heads, self.causal, self.longest = n_heads, causal, longest
         self.norm_attention = nn.LayerNorm(width)
         self.to_qkv = nn.Linear(width, 3 * width)
         self.to_out = nn.Linear(width, width)
@@ -42,6 +81,8 @@ class Block(nn.Module):
         q, k, v = (
             self.to_qkv(self.norm_attention(h)).reshape(shape).permute(2, 0, 3, 1, 4).unbind(0)
         )
+        if self.longest is not None:
+            q, k = rotate(q, self.longest), rotate(k, self.longest)
         # Causal: place i gathers from the places 0, ..., i and from no later one.
         gathered = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         h = h + self.to_out(gathered.transpose(1, 2).reshape(batch, length, width))
@@ -55,7 +96,8 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Tokens in, scores of every character out, one row of scores per place.
 
-    Causal, the scores at a place depend on the tokens up to and at that place only.
+    Causal, the scores at a place depend on the tokens up to and at that place only. A table of
+    learned vectors says where a place is; rotated attention says how far two places are apart.
 
     Source:
         Vaswani et al. 2017, <https://arxiv.org/abs/1706.03762>; normalization before each part as
@@ -71,6 +113,7 @@ class Transformer(nn.Module):
         n_blocks: int = 2,
         n_heads: int = 4,
         causal: bool = True,
+        rotary: bool = True,
         dropout: float = 0.0,
         seed: int = 0,
     ) -> None:
@@ -83,11 +126,13 @@ class Transformer(nn.Module):
             n_blocks: Number of blocks.
             n_heads: Number of attention heads; must divide `width`.
             causal: Whether a place may see only itself and what lies before it.
+            rotary: Whether attention knows distances; without, a place has only its own vector.
             dropout: Share of the blocks' additions that training leaves out.
             seed: Of the weights.
 
         Raises:
-            ValueError: If a size is below 1 or `n_heads` does not divide `width`.
+            ValueError: If a size is below 1, `n_heads` does not divide `width`, or with `rotary` a
+                head has an odd width.
         """
         super().__init__()
         if min(n_characters, context, width, n_heads) < 1 or width % n_heads:
@@ -95,12 +140,17 @@ class Transformer(nn.Module):
                 "sizes must be at least 1 and n_heads divide width, got n_characters "
                 f"{n_characters}, context {context}, width {width}, n_heads {n_heads}"
             )
+        if rotary and width // n_heads % 2:
+            raise ValueError(
+                f"rotary heads need an even width, got width {width} for {n_heads} heads"
+            )
         self.n_characters, self.context, self.causal = n_characters, context, causal
         with seeded(seed):
             self.token = nn.Embedding(n_characters + 1, width)
             self.position = nn.Parameter(0.02 * torch.randn(context, width))
             self.blocks = nn.ModuleList(
-                Block(width, n_heads, causal, dropout) for _ in range(n_blocks)
+                Block(width, n_heads, causal, dropout, context if rotary else None)
+                for _ in range(n_blocks)
             )
             self.norm = nn.LayerNorm(width)
             self.last = nn.Linear(width, n_characters)

@@ -648,6 +648,12 @@ TABLE |= {
         "operator": lambda: make("Dense", matrix=normal(1, DIM).double()),
         "shape": L((DIM,)),
     },
+    "Grammar": {"slots": lambda: {"s": [("ab", 1.0, "s"), ("b", 2.0, "s")]}},
+    "Grammar.sample": {"n_characters": L(4)},
+    "Grammar.predictions": {"tokens": lambda: torch.tensor([[0, 1], [1, 0]])},
+    "Grammar.log_prob": {"tokens": lambda: torch.tensor([[0, 1], [1, 0]])},
+    "Grammar.slips": {"tokens": lambda: torch.tensor([[0, 1], [1, 0]])},
+    "Grammar.__call__": {"tokens": lambda: torch.tensor([[0, 2], [2, 2]])},
     "Table": {"joint": lambda: simplex(9).reshape(3, 3)},
     "Table.__call__": {"tokens": lambda: torch.tensor([[0, 3], [3, 3], [1, 2]])},
     "Table.log_prob": {"tokens": lambda: torch.tensor([[0, 1], [2, 2]])},
@@ -878,6 +884,7 @@ TABLE |= {
     "start": {"network": linear_network, "data": lambda: (normal(8, DIM),)},
     "Block": {"n_heads": L(2), "causal": L(True)},
     "Block.forward": {"h": lambda: normal(BATCH, 4, 8)},
+    "rotate": {"x": lambda: normal(BATCH, 4, 8), "longest": L(4)},
     "Transformer": {
         "n_characters": L(3),
         "context": L(3),
@@ -981,6 +988,7 @@ TABLE |= {
 
 # The common examples are enough for these.
 COMMON_DO = """
+Grammar.blank Grammar.entropy_rate sentences
 LinearDenoiser.__call__ DenoisingChain.path DenoisingChain.sample Autoencoder Autoencoder.decode
 Autoencoder.encode Autoencoder.error Autoencoder.sample noise_like optimal_coupling Pairs digits
 to_levels snap_to_levels Bernoulli DiscretizedLogistic Categorical perturb transition posterior

@@ -1,0 +1,132 @@
+"""What a grammar says of its texts agrees with counting, enumerating and writing them."""
+
+import math
+from itertools import product
+
+import pytest
+import torch
+from scipy import stats
+
+from fromnoise.grammar import Grammar, sentences
+from fromnoise.masked_diffusion import Conditional
+
+SMALL = {
+    "start": [("a ", 3.0, "end"), ("an ", 1.0, "end"), ("b ", 2.0, "start")],
+    "end": [("a.", 1.0, "start"), ("ba.", 2.0, "end")],
+}
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def all_texts(grammar, length):
+    return torch.tensor(list(product(range(grammar.blank), repeat=length)))
+
+
+def test_probabilities_of_all_texts_of_one_length_sum_to_one():
+    grammar = Grammar(SMALL)
+    texts = all_texts(grammar, 4)
+    log_p = grammar.log_prob(texts)
+    p = log_p.sum(1).exp()
+    assert abs(float(p.sum()) - 1) < 1e-12
+    assert 0 < int((p > 0).sum()) < len(texts)
+
+
+def test_conditionals_are_those_of_the_table_of_all_texts():
+    """Every visible pattern of three characters against sums over the table."""
+    grammar = Grammar(SMALL)
+    assert isinstance(grammar, Conditional)
+    texts = all_texts(grammar, 3)
+    slips = grammar.slips(texts)
+    p = grammar.log_prob(texts).sum(1).exp().masked_fill(slips.any(1), 0.0)
+    for text in texts[p > 0][::3]:
+        for hidden in product((False, True), repeat=3):
+            seen = torch.where(torch.tensor(hidden), grammar.blank, text)
+            agree = ((texts == seen) | (seen == grammar.blank)).all(1)
+            found = grammar(seen[None])[0].exp()
+            for i in range(3):
+                expected = torch.zeros(grammar.blank, dtype=torch.float64)
+                expected.index_add_(0, texts[agree, i], p[agree])
+                torch.testing.assert_close(found[i], expected / expected.sum(), rtol=0, atol=1e-12)
+
+
+def test_its_own_texts_hold_no_slip_and_a_wrong_letter_is_found():
+    grammar = Grammar(sentences())
+    text = grammar.sample(400, rng())[None]
+    assert not bool(grammar.slips(text).any())
+    wrong = text.clone()
+    wrong[0, 200] = (wrong[0, 200] + 1) % grammar.blank
+    slips = grammar.slips(wrong)[0]
+    assert bool(slips[200:230].any())
+    assert not bool(slips[:200].any())
+
+
+def test_shares_of_characters_are_those_of_a_long_text():
+    grammar = Grammar(SMALL)
+    text = grammar.sample(6000, rng(1))
+    shares = torch.zeros(grammar.blank, dtype=torch.float64)
+    shares.index_add_(0, grammar.character, grammar.stationary[grammar.source] * grammar.p)
+    counts = torch.bincount(text, minlength=grammar.blank).double() / len(text)
+    assert (counts - shares).abs().max() < 0.02
+    flat = torch.full_like(shares, 1 / len(shares))
+    assert (counts - flat).abs().max() > 0.05
+
+
+def test_the_entropy_rate_is_the_mean_surprise_of_a_long_text():
+    grammar = Grammar(sentences())
+    text = grammar.sample(20_000, rng(2)).view(10, -1)
+    surprise = -grammar.log_prob(text)[:, 100:].mean(1)
+    error = float(surprise.std()) / math.sqrt(10)
+    assert abs(float(surprise.mean()) - grammar.entropy_rate()) < 5 * error
+    assert abs(float(surprise.mean()) - math.log(grammar.blank)) > 50 * error
+
+
+def test_first_words_are_drawn_by_their_weights():
+    grammar = Grammar(SMALL)
+    starts = [
+        grammar.vocabulary.decode(grammar.sample(2, generator))
+        for generator in [rng(7)]
+        for _ in range(600)
+    ]
+    counts = [starts.count(word) for word in ("a ", "an", "b ")]
+    assert sum(counts) == 600
+    assert stats.chisquare(counts, [300, 100, 200]).pvalue > 1e-6
+    assert stats.chisquare(counts, [200, 200, 200]).pvalue < 1e-6
+
+
+def test_a_verb_agrees_with_a_subject_far_behind():
+    grammar = Grammar(sentences())
+    start = "cat waits. "
+    for verb, fits in (("sleeps", True), ("sleep.", False)):
+        tokens = grammar.vocabulary.encode(start + "a dog that sees the birds " + verb)
+        assert bool(grammar.slips(tokens[None]).any()) is not fits
+
+
+def test_with_doubt_it_answers_for_impossible_texts():
+    sure, doubting = Grammar(SMALL), Grammar(SMALL, doubt=1e-3)
+    impossible = sure.vocabulary.encode("...")[None]
+    with pytest.raises(ValueError, match="row 0 cannot stand together"):
+        sure(impossible)
+    assert bool(doubting(impossible).exp().sum(-1).isfinite().all())
+    hidden = torch.full((1, 4), sure.blank)
+    torch.testing.assert_close(sure(hidden), doubting(hidden), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: Grammar({}), "needs slots"),
+        (lambda: Grammar({"a": []}), "needs slots"),
+        (lambda: Grammar({"a": [("x", 1.0, "b")]}), "unknown slot 'b'"),
+        (lambda: Grammar({"a": [("x", 0.0, "a")]}), "must be positive, got 0"),
+        (lambda: Grammar({"a": [("", 1.0, "a")]}), "'' is empty"),
+        (lambda: Grammar({"a": [("x", 1.0, "a"), ("xy", 1.0, "a")]}), "'x' is empty or begins"),
+        (lambda: Grammar(SMALL, 1.0), "doubt must lie in"),
+        (lambda: Grammar(SMALL).sample(-1, rng()), "at least 0, got -1"),
+        (lambda: Grammar(SMALL).log_prob(torch.tensor([[9]])), r"0\.\.4, got 9\.\.9"),
+    ],
+)
+def test_bad_input_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
