@@ -240,6 +240,20 @@ def test_every_hidden_set_weighs_as_much_as_its_orders() -> Sides:
     )
 
 
+@proves("text-by-parts")
+def test_one_round_of_parts_moves_one_power() -> Sides:
+    """Both integrals by quadrature, which is exact for polynomials."""
+    nodes, shares = np.polynomial.legendre.leggauss(16)
+    m, w = torch.from_numpy((nodes + 1) / 2), torch.from_numpy(shares / 2)
+    length, left, right, turned = 7, [], [], []
+    for n in range(1, length):
+        moved = (w * m**n * (1 - m) ** (length - n - 1)).sum()
+        left.append((w * m ** (n - 1) * (1 - m) ** (length - n)).sum())
+        right.append((length - n) / n * moved)
+        turned.append(n / (length - n) * moved)
+    return Sides(torch.stack(left), torch.stack(right), {"turned over": torch.stack(turned)})
+
+
 @proves("text-any-order")
 def test_hiding_at_random_is_writing_in_a_random_order() -> Sides:
     """All orders of four characters against the integral, for a network of random weights."""

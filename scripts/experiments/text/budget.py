@@ -38,7 +38,7 @@ class Config:
     n_seeds: int = 3
     n_train: int = 60_000
     n_test: int = 512
-    n_steps: int = 1200
+    n_steps: int = 1000
     n_records: int = 8
     n_draws: int = 4
     orders: int = 9
@@ -46,6 +46,7 @@ class Config:
     n_places: int = 2048  # more rows for the curve that has one point per place
     n_written: int = 96
     n_rows: int = 256
+    n_exposed: int = 640  # slips are rare, and few of them follow one another
     n_characters: int = 192
     gaps: tuple[int, ...] = (1, 2, 4, 8, 12)  # in the middle of a row
     shown_gap: int = 4
@@ -53,7 +54,7 @@ class Config:
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(2, 600, 8, 2, 1, 1, 2, (1, 2), 4, 4, 4, 60, (2, 4)),
+    "smoke": Config(2, 600, 8, 2, 1, 1, 2, (1, 2), 4, 4, 4, 4, 60, (2, 4)),
 }
 
 
@@ -82,7 +83,7 @@ def exposure(model: Transformer, config: Config, seed: int, rows: Tensor) -> dic
     with torch.no_grad():
         mass = (model(shifted).double().softmax(-1) * impossible).sum(-1)
         generator = torch.Generator().manual_seed(100 + seed)
-        own = written(model, config.n_rows, config.n_characters, source.blank, generator)
+        own = written(model, config.n_exposed, config.n_characters, source.blank, generator)
     slips = source.slips(own)
     near = torch.zeros_like(slips)  # was there a slip within the last 24 characters?
     for back in range(1, 25):

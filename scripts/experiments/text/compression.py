@@ -13,7 +13,7 @@ from torch import Tensor
 
 from experiments.text._common import LENGTH, LN2, Counts, fit, hidden_costs, network, over, windows
 from fromnoise import figures
-from fromnoise.arithmetic_coding import arithmetic_decode, arithmetic_encode, ideal_bits
+from fromnoise.arithmetic_coding import arithmetic_decode, arithmetic_encode
 from fromnoise.codes import pack_bits, unpack_bits
 from fromnoise.masked_diffusion import any_order_loss
 from fromnoise.networks import n_parameters
@@ -26,7 +26,7 @@ HELD_OUT = "wine"
 @dataclass(frozen=True)
 class Config:
     n_seeds: int = 3
-    n_steps: int = 1000
+    n_steps: int = 800
     n_coded: int | None = None
     orders: int = 7
 
@@ -89,7 +89,8 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         )
         assert isinstance(causal, Transformer)
         assert isinstance(masked, Transformer)
-        found["causal"].append(sliding_bits(causal, message) / len(message))
+        surprise = sliding_bits(causal, message)
+        found["causal"].append(surprise / len(message))
         with torch.no_grad():
             found["causal_rows"].append(-log_prob(causal, rows).mean().item() / LN2)
         found["masked"].append(hidden_costs(masked, rows, 4, 0)[0].mean().item())
@@ -99,7 +100,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
             back = arithmetic_decode(unpack_bits(file), model, len(message))
             coded = {
                 "bytes": len(file),
-                "surprise_bits": ideal_bits(message, model),
+                "surprise_bits": surprise,
                 "came_back": bool(torch.equal(back, message)),
             }
             coded["overhead_bits"] = 8 * len(file) - coded["surprise_bits"]

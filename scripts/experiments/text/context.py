@@ -47,6 +47,8 @@ def draw(results: dict) -> Figure:
         marker=figures.marker("broken"),
         label="counts",
     )
-    ax.set(xlabel="characters seen before", ylabel="bits per character", ylim=(0, None))
+    ax.set(xlabel="characters seen before", ylabel="bits per character", yscale="log")
+    ax.set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    ax.minorticks_off()
     ax.legend()
     return figure

@@ -23,7 +23,7 @@ from fromnoise.transformer import Block
 class Config:
     n_seeds: int = 3
     n_train: int = 60_000
-    n_steps: int = 600
+    n_steps: int = 400
     n_written: int = 96
     n_sampler_steps: int = 64
 

@@ -38,7 +38,7 @@ class Config:
     n_seeds: int = 3
     n_train: int = 60_000
     n_test: int = 512
-    n_steps: int = 500
+    n_steps: int = 400
     n_draws: int = 4
     n_noise: int = 6
 
