@@ -34,9 +34,17 @@ def small_results(name: str, workdir) -> str:
     module = importlib.import_module(experiment.module)
     arguments = [module.SIZES["smoke"], torch.device("cpu"), workdir / name]
     if needs := needed(experiment, "smoke", Sources()):
-        arguments.append({other: json.loads(small_results(other, workdir)) for other in needs})
+        arguments.append({other: small_reading(other, workdir) for other in needs})
     (workdir / name).mkdir(parents=True, exist_ok=True)
     return json.dumps(manifest.checked_results(module.run(*arguments), name))
+
+
+def small_reading(name: str, workdir) -> dict:
+    """What an experiment that needs this one is given: results, and paths of published weights."""
+    results = json.loads(small_results(name, workdir))
+    published = Sources().experiment(Experiment(name))[1].publishes
+    weights = {each: str(workdir / name / f"{each}.safetensors") for each in published}
+    return {**results, "weights": weights} if weights else results
 
 
 @pytest.fixture(scope="session")
