@@ -61,15 +61,15 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(3.0)
     n_evals = results["n_evals"]
-    for name, dy in (
-        ("ddim", 9),
-        ("heun", 9),
-        ("multistep_2", -9),
-        ("unipc", -9),
+    for name, dx, dy in (
+        ("ddim", 8, 9),
+        ("heun", 8, 9),
+        ("multistep_2", 75, 7),
+        ("unipc", 8, -15),
     ):
         rows = [results[name][f"evals_{n}"] for n in n_evals]
         drawn = line(ax, n_evals, rows, ROLE[name])
-        figures.label_line(drawn, TEXT[name], x=n_evals[0], dx=8, dy=dy)
+        figures.label_line(drawn, TEXT[name], x=n_evals[0], dx=dx, dy=dy)
     ax.axhline(results["floor"]["mean"], **figures.line_style("data", lw=1))
     ax.set(yscale="linear", ylim=(0.8, None))
     ticks(ax, n_evals)

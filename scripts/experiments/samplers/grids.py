@@ -85,10 +85,10 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
 
 
 LINES = (
-    ("time", "broken", "equal in time"),
+    ("time", "model", "equal in time"),
     ("log_snr", "noise", "equal in log-SNR"),
-    ("edm", "model", "EDM, ρ = 7"),
-    ("vp_time", "ink", "equal in DDPM's time"),
+    ("edm", "data", "EDM, ρ = 7"),
+    ("vp_time", "broken", "equal in DDPM's time"),
 )
 
 
@@ -96,7 +96,7 @@ def draw(results: dict) -> Figure:
     figure, axes = figures.figure(3.0, ncols=3, sharey=False, width_ratios=[0.9, 1, 1])
     for height, (name, role, text) in enumerate(LINES):
         times = results["times"][name]
-        axes[0].plot(times, [-height] * len(times), "|", ms=11, color=figures.color(role))
+        axes[0].plot(times, [-height] * len(times), "|", ms=11, mew=1.5, color=figures.color(role))
         axes[0].annotate(text, (0, -height + 0.32), color=figures.color(role))
     axes[0].set(yticks=[], xlabel="time t", ylim=(-3.6, 0.9), xticks=[0, 0.5, 1])
     figures.panel_label(axes[0], "8 steps")

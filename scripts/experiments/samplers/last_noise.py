@@ -79,12 +79,12 @@ def draw(results: dict) -> Figure:
     figures.image_grid(left, shown, levels=(0, 16), role="model")
     figures.panel_label(left, f"{results['n_steps'][0]} steps: as it is, and with noise")
     for name, role, text, dy in (
-        ("noisy", "broken", "noise at the end", 9),
-        ("whole", "model", "ancestral", -9),
+        ("noisy", "broken", "noise at the end", 8),
+        ("whole", "model", "ancestral", 9),
     ):
         rows = [results[name][f"steps_{n}"]["specks"] for n in results["n_steps"]]
         drawn = line(right, results["n_steps"], rows, role)
-        figures.label_line(drawn, text, x=results["n_steps"][0], dx=10, dy=dy)
+        figures.label_line(drawn, text, x=results["n_steps"][-2], dx=-20, dy=dy)
     ticks(right, results["n_steps"])
     right.set(xlabel="steps")
     figures.panel_label(right, "deviation on blank pixels")
