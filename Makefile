@@ -8,7 +8,7 @@ BIN := .venv/bin
 # mkdocs-material prints a notice about a version of mkdocs that this project does not use.
 export NO_MKDOCS_2_WARNING = 1
 .DEFAULT_GOAL := help
-.PHONY: help install site figures serve check test format bench peers audit constraints clean
+.PHONY: help install site figures serve check test format bench mutants peers audit constraints clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ format: install  ## lay out the code and mend what the linter can
 bench: install  ## measure steps of training and sampling, and the digits against their aims (minutes)
 	@$(BIN)/python tests/benchmarks/steps.py
 	@$(BIN)/python tests/benchmarks/digits.py
+
+mutants: install  ## plant faults in the library and see which its tests miss (half an hour; the core is in `make test`)
+	@$(BIN)/python scripts/mutate.py
 
 peers: install  ## compare with current releases of diffusers, torchcfm and others (optional, minutes)
 	@$(BIN)/python scripts/peers.py

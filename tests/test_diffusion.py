@@ -111,3 +111,66 @@ def test_simple_loss_is_a_mean_over_dimensions_of_the_targets_error():
     torch.testing.assert_close(
         loss(lambda x, t: v + 2, PredictV()), torch.full((4,), 4.0, dtype=F64)
     )
+
+
+def scales_at(*times: float):
+    return Rectified()(torch.tensor(times, dtype=torch.float64))
+
+
+def test_one_bad_example_in_a_batch_is_refused():
+    x_0 = torch.zeros(2, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match="alpha_s > 0"):
+        transition(scales_at(1.0, 1.0), scales_at(0.5, 1.0))
+    with pytest.raises(ValueError, match="cleaner time"):
+        transition(scales_at(0.5, 0.5), scales_at(0.4, 0.6))
+    with pytest.raises(ValueError, match="sigma_s > 0"):
+        step_kl(x_0, x_0, scales_at(0.5, 0.5), scales_at(0.4, 0.0))
+    with pytest.raises(ValueError, match="sigma_1 > 0"):
+        prior_kl(x_0, scales_at(0.5, 0.0))
+
+
+def test_a_step_of_two_batches_names_their_shapes():
+    with pytest.raises(ValueError, match=r"\(2,\), \(3,\)"):
+        transition(scales_at(0.5, 0.6), scales_at(0.1, 0.2, 0.3))
+
+
+def test_the_weight_of_the_bound_is_zero_where_nothing_is_left_of_the_data():
+    assert elbo_weight(scales_at(1.0)).tolist() == [0.0]
+
+
+def test_an_empty_batch_costs_nothing_at_the_end():
+    assert prior_kl(torch.zeros(0, 3, dtype=torch.float64), scales_at()).shape == (0,)
+
+
+@pytest.mark.parametrize("schedule", [Rectified(), Cosine(), VPLinear()], ids=repr)
+def test_the_cost_of_a_step_is_the_kl_of_the_two_posteriors(schedule):
+    generator = torch.Generator().manual_seed(5)
+    x_0, x_0_hat, x_t = torch.randn((3, 4, 5), generator=generator, dtype=torch.float64)
+    times = torch.tensor([[0.9, 0.6, 0.4, 0.2], [0.7, 0.5, 0.1, 0.19]], dtype=torch.float64)
+    at_t, at_s = schedule(times[0]), schedule(times[1])
+    mean, var = posterior(x_t, x_0, at_t, at_s)
+    guess, _ = posterior(x_t, x_0_hat, at_t, at_s)
+    std = var.sqrt().reshape(-1, 1).expand_as(mean)
+    true, guessed = torch.distributions.Normal(mean, std), torch.distributions.Normal(guess, std)
+    kl = torch.distributions.kl_divergence(true, guessed).sum(1)
+    assert torch.allclose(step_kl(x_0, x_0_hat, at_t, at_s), kl, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_the_cost_of_the_end_is_the_kl_to_the_standard_normal(n):
+    generator = torch.Generator().manual_seed(6)
+    x_0 = torch.randn((n, 2, 3), generator=generator, dtype=torch.float64)
+    at = VPLinear()(torch.linspace(0.5, 1, n, dtype=torch.float64))
+    # A signal that the schedule does not leave shows the square.
+    at = at._replace(alpha_t=at.alpha_t + 0.3)
+    scale = [each.reshape(-1, 1, 1) for each in (at.alpha_t, at.sigma_t)]
+    end = torch.distributions.Normal(scale[0] * x_0, scale[1].expand_as(x_0))
+    standard = torch.distributions.Normal(torch.zeros_like(x_0), 1.0)
+    kl = torch.distributions.kl_divergence(end, standard).flatten(1).sum(1)
+    assert torch.allclose(prior_kl(x_0, at), kl, rtol=1e-10, atol=1e-14)
+
+
+def test_noised_data_are_scaled_data_plus_scaled_noise():
+    x_0, eps = torch.tensor([[2.0]]), torch.tensor([[3.0]])
+    at = Rectified()(torch.tensor([0.25]))
+    assert perturb(x_0, eps, at).item() == 0.75 * 2 + 0.25 * 3

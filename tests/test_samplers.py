@@ -291,3 +291,52 @@ def test_edm_grid_approaches_equal_log_snr():
 def test_bad_grids_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_times_that_rise_once_are_refused():
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    for times in ([1.0, 0.5, 0.6], [1.0, 1.0, 0.5], [0.5]):
+        with pytest.raises(ValueError, match="strictly falling"):
+            sample(lambda x, t: x, Rectified(), x, torch.tensor(times))
+
+
+def test_the_message_names_both_ends_of_a_grid_outside_the_unit_interval():
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"got -0\.25\.\.0\.75"):
+        sample(lambda x, t: x, Rectified(), x, torch.tensor([0.75, 0.5, -0.25]))
+
+
+def test_the_smallest_grids_are_allowed_and_smaller_ones_named():
+    assert uniform_times(1).tolist() == [1.0, 0.0]
+    assert len(uniform_log_snr_times(2, Rectified())) == 3
+    assert len(edm_times(2, Rectified())) == 3
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        uniform_times(0)
+    with pytest.raises(ValueError, match=r"n_steps >= 2.*got n_steps 1"):
+        uniform_log_snr_times(1, Rectified())
+    with pytest.raises(ValueError, match=r"0 <= t_min < t_max <= 1, got t_min 0\.5, t_max 0\.5"):
+        uniform_times(3, t_max=0.5, t_min=0.5)
+
+
+def test_the_message_names_the_log_snr_at_both_ends():
+    with pytest.raises(ValueError, match=r"t 0\.5\.\.1\.0, log-SNR -inf\.\.0"):
+        uniform_log_snr_times(3, Rectified(), t_max=1.0, t_min=0.5)
+
+
+def test_rho_must_be_positive():
+    with pytest.raises(ValueError, match=r"rho must be positive, got 0\.0"):
+        edm_times(3, Rectified(), rho=0.0)
+    assert edm_times(3, Rectified(), rho=0.5)[1] > 0
+
+
+def test_one_step_is_a_grid():
+    x = torch.ones(1, 1, dtype=torch.float64)
+    found = sample(lambda x, t: 0 * x, Rectified(), x, torch.tensor([1.0, 0.25]), step=ddim_step)
+    assert found.item() == 0.25
+
+
+def test_a_grid_in_log_snr_may_not_begin_at_clean_data_even_where_that_is_finite():
+    with pytest.raises(ValueError, match="t_min > 0"):
+        uniform_log_snr_times(3, VE(0.01, 10.0), t_min=0.0)
+    with pytest.raises(ValueError, match=r"t_max <= 1, got t_min 0\.0, t_max 1\.5"):
+        uniform_times(3, t_max=1.5)

@@ -198,3 +198,34 @@ def test_scales_stand_beside_data_and_never_broadcast_silently():
 def test_empty_times_give_empty_scales():
     assert isinstance(Cosine()(torch.zeros(0)), Scales)
     assert Cosine()(torch.zeros(0)).alpha_t.shape == (0,)
+
+
+def test_a_log_snr_that_one_example_cannot_have_is_refused():
+    with pytest.raises(ValueError, match=r"must lie in \[-7\.5"):
+        VPLinear(beta_max=15.0).time_at(torch.tensor([0.0, -20.0], dtype=torch.float64))
+
+
+def test_rounding_may_step_over_an_end_by_a_little_and_no_more():
+    schedule = VE(0.01, 10.0)
+    ends = schedule(torch.tensor([1.0, 0.0], dtype=torch.float64)).log_snr_t.float()
+    found = schedule.time_at(ends)
+    assert torch.equal(found.round(decimals=6), torch.tensor([1.0, 0.0]))
+    assert 0 <= found.min() <= found.max() <= 1
+    for beyond in (ends[0] - 1e-3, ends[1] + 1e-3):
+        with pytest.raises(ValueError, match="log_snr must lie in"):
+            schedule.time_at(beyond)
+
+
+def test_a_chain_of_one_step_goes_all_the_way():
+    chain = discrete_chain(Cosine(), 1)
+    assert chain.beta.tolist() == [1.0]
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        discrete_chain(Cosine(), 0)
+
+
+def test_an_answer_is_a_time_even_where_rounding_stepped_over_the_end():
+    schedule = VE(0.01, 10.0)
+    last, first = schedule(torch.tensor([1.0, 0.0], dtype=torch.float64)).log_snr_t.float()
+    step = 10 * (torch.nextafter(last, torch.tensor(-100.0)) - last)
+    assert schedule.time_at(last + step).item() == 1.0
+    assert schedule.time_at(first - step).item() == 0.0

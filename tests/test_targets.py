@@ -151,3 +151,21 @@ def test_perturb_accepts_one_scale_for_all():
     at = Cosine()(torch.tensor(0.5, dtype=F64))
     x = torch.ones(4, 2, dtype=F64)
     torch.testing.assert_close(perturb(x, x, at), x * math.sqrt(2))
+
+
+def test_one_example_without_signal_or_noise_is_refused():
+    x = torch.zeros(2, 1, dtype=torch.float64)
+    at = Rectified()(torch.tensor([0.5, 1.0], dtype=torch.float64))
+    with pytest.raises(ValueError, match="alpha_t > 0"):
+        targets.x_0_from_eps(x, x, at)
+    at = Rectified()(torch.tensor([0.5, 0.0], dtype=torch.float64))
+    with pytest.raises(ValueError, match="sigma_t > 0"):
+        targets.eps_from_x_0(x, x, at)
+
+
+def test_one_example_with_an_infinite_slope_is_refused():
+    x = torch.zeros(2, 1, dtype=torch.float64)
+    at = VPLinear()(torch.tensor([0.5, 0.0], dtype=torch.float64))
+    assert not torch.isfinite(at.d_sigma_t).all()
+    with pytest.raises(ValueError, match="finite slopes"):
+        targets.PredictVelocity().true(x, x, at)

@@ -7,8 +7,9 @@ test of the mathematics should see those.
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import CodeType
 
@@ -78,11 +79,14 @@ class Mutant:
     after: str
     tree: ast.Module = field(repr=False, compare=False)
     """The whole module with the fault in it."""
+    ordinal: int = 1
+    """Which of several like it in the same function."""
 
     @property
     def label(self) -> str:
         """What identifies the fault when lines above it move."""
-        return f"{self.path.stem}.{self.function}: {self.before} -> {self.after}"
+        again = f" ({self.ordinal})" if self.ordinal > 1 else ""
+        return f"{self.path.stem}.{self.function}: {self.before} -> {self.after}{again}"
 
     def code(self) -> dict[str, CodeType]:
         """Code objects of the function and of those nested in it, by qualified name."""
@@ -103,12 +107,15 @@ class Mutant:
 def mutants(path: Path) -> list[Mutant]:
     """Every fault of one module, in the order of its lines."""
     tree = ast.parse(path.read_text())
-    return [
-        _planted(path, tree, name, node, change)
-        for name, function in _functions(tree)
-        for node in _points(function)
-        for change in _changes(node)
-    ]
+    found: list[Mutant] = []
+    seen: Counter[str] = Counter()
+    for name, function in _functions(tree):
+        for node in _points(function):
+            for change in _changes(node):
+                planted = _planted(path, tree, name, node, change)
+                seen[planted.label] += 1
+                found.append(replace(planted, ordinal=seen[planted.label]))
+    return found
 
 
 def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
