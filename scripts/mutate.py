@@ -44,20 +44,38 @@ def main(arguments: list[str] | None = None) -> int:
     excused = tomllib.loads(EQUIVALENT.read_text()) if EQUIVALENT.exists() else {}
     left = [*verdicts.survived, *verdicts.uncalled]
     listed = [mutant for mutant in left if mutant.label in excused]
+    problems = []
     for mutant in sorted(left, key=lambda mutant: (mutant.path, mutant.line)):
         if mutant.label not in excused:
             why = " (no test calls it)" if mutant in verdicts.uncalled else ""
-            place = f"{mutant.path.relative_to(ROOT)}:{mutant.line}"
-            print(f"{place}: {mutant.label}{why}")
-    for test in verdicts.broken:
-        print(f"fails without any fault: {test}")
-    share = len(verdicts.killed) / max(1, len(faults))
+            problems.append(f"{_place(mutant)}: {mutant.label}{why}")
+    problems += [f"{_place(mutant)}: {mutant.label}: {why}" for mutant, why in verdicts.odd]
+    problems += [f"fails without any fault: {test}" for test in verdicts.broken]
+    files = {mutant.path.stem for mutant in faults}
+    missed = {mutant.label for mutant in left}
+    problems += [
+        f"{EQUIVALENT.name} excuses what is noticed or gone: {label}"
+        for label in excused
+        if label.partition(".")[0] in files and label not in missed
+    ]
+    print(*problems, sep="\n", end="\n" if problems else "")
+    shares = {}
+    for path in sorted({mutant.path for mutant in faults}):
+        total = sum(mutant.path == path for mutant in faults)
+        killed = sum(mutant.path == path for mutant, _ in verdicts.killed)
+        shares[path] = killed / total
+        name = str(path.relative_to(SOURCE).with_suffix(""))
+        print(f"{name:32}{killed:5} of {total:4}{shares[path]:8.1%}")
     print(
-        f"{len(verdicts.killed)} of {len(faults)} faults noticed ({share:.1%}), "
+        f"{len(verdicts.killed)} of {len(faults)} faults noticed, "
         f"{len(listed)} survivors with a reason, {len(left) - len(listed)} without; "
         f"{verdicts.seconds:.0f} s"
     )
-    return int(share < NEEDED or len(left) > len(listed) or bool(verdicts.broken))
+    return int(bool(problems) or min(shares.values(), default=1) < NEEDED)
+
+
+def _place(mutant) -> str:
+    return f"{mutant.path.relative_to(ROOT)}:{mutant.line}"
 
 
 def _all_modules() -> list[str]:

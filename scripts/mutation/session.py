@@ -2,7 +2,8 @@
 
 The fault is set into the live function objects of the child (`__code__`), so that nothing is
 imported or collected twice and no file changes: the tree is copied by `fork`, page by page. A fault
-is judged by the tests that call its function, the quickest first.
+is judged by the tests that call its function, the quickest first. Defaults of arguments, attributes
+of classes and constants of modules are out of its reach, and so is what tests compute on import.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import FrameType, FunctionType
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -25,7 +26,9 @@ from _pytest.runner import runtestprotocol
 from mutation.mutants import Mutant
 
 SECONDS = 20
-"""A test that takes as long under a fault runs in circles: that is noticed, too."""
+"""A test that takes as long under a fault, and ten times as long as without it, runs in circles:
+that is noticed, too."""
+UNPLANTED = "not planted: "
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Verdicts:
     survived: list[Mutant] = field(default_factory=list)
     uncalled: list[Mutant] = field(default_factory=list)
     """In functions that no test calls; they count as survivors."""
+    odd: list[tuple[Mutant, str]] = field(default_factory=list)
+    """Faults that could not be planted, or whose child died: neither noticed nor missed."""
     broken: list[str] = field(default_factory=list)
     """Tests that fail without a fault; nothing can be judged by them."""
     seconds: float = 0.0
@@ -50,6 +55,7 @@ class Judge:
         self.verdicts = Verdicts()
         self._files = {str(mutant.path) for mutant in mutants}
         self._calls: dict[tuple[str, str], list[pytest.Item]] = defaultdict(list)
+        self._seconds: dict[str, float] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -61,7 +67,7 @@ class Judge:
 
     def _profile(self, items: list[pytest.Item]) -> None:
         """Which test calls which function, and how long it takes."""
-        seconds: dict[str, float] = {}
+        seconds = self._seconds
         calls: dict[str, set[tuple[str, str]]] = {}
         for item in items:
             seen: set[tuple[str, str]] = set()
@@ -99,7 +105,7 @@ class Judge:
                 if not tests:
                     self.verdicts.uncalled.append(mutant)
                     continue
-                reader, pid = _fork(mutant, tests, functions)
+                reader, pid = _fork(mutant, tests, functions, self._seconds)
                 running[reader] = (mutant, pid)
             if not running:
                 break  # no test calls what is left
@@ -109,9 +115,11 @@ class Judge:
                 with open(reader) as pipe:
                     noticed_by = pipe.read()
                 _, status = os.waitpid(pid, 0)
-                if noticed_by or status:
+                if noticed_by.startswith(UNPLANTED) or status not in (0, signal.SIGALRM):
                     why = noticed_by or f"ended with status {status}"
-                    self.verdicts.killed.append((mutant, why))
+                    self.verdicts.odd.append((mutant, why))
+                elif noticed_by or status:
+                    self.verdicts.killed.append((mutant, noticed_by or "ran in circles"))
                 else:
                     self.verdicts.survived.append(mutant)
 
@@ -139,6 +147,7 @@ def _fork(
     mutant: Mutant,
     tests: list[pytest.Item],
     functions: dict[tuple[str, str], list[FunctionType]],
+    seconds: dict[str, float],
 ) -> tuple[int, int]:
     """Start a child under the fault; it writes the first test that notices, or nothing."""
     reader, writer = os.pipe()
@@ -147,27 +156,35 @@ def _fork(
         os.close(writer)
         return reader, pid
     os.close(reader)
-    noticed_by = "planting"
+    said = UNPLANTED
     try:
-        for name, code in mutant.code().items():
-            for function in functions.get((str(mutant.path), name), []):
-                _replace(function, code)
-        noticed_by = next(_noticing(tests), "")
+        if not _plant(mutant, functions):
+            said += "no live function has this code"
+        else:
+            said = next(_noticing(tests, seconds), "")
+    except BaseException as error:
+        said = f"{UNPLANTED}{type(error).__name__}: {error}"
     finally:
-        os.write(writer, noticed_by.encode())
+        os.write(writer, said.encode())
         os._exit(0)
 
 
-def _replace(function: FunctionType, code: CodeType) -> None:
-    if function.__code__.co_firstlineno == code.co_firstlineno:
-        function.__code__ = code
+def _plant(mutant: Mutant, functions: dict[tuple[str, str], list[FunctionType]]) -> bool:
+    """Set the fault into every live copy of the function; whether there was one."""
+    is_planted = False
+    for name, code in mutant.code().items():
+        for function in functions.get((str(mutant.path), name), []):
+            if function.__code__.co_firstlineno == code.co_firstlineno:
+                function.__code__ = code
+                is_planted |= name == mutant.function
+    return is_planted
 
 
-def _noticing(tests: list[pytest.Item]) -> Iterator[str]:
+def _noticing(tests: list[pytest.Item], seconds: dict[str, float]) -> Iterator[str]:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the child
     for item in tests:
-        signal.alarm(SECONDS)
-        if _passes(item) is not True:
+        signal.alarm(max(SECONDS, int(10 * seconds[item.nodeid])))
+        if _passes(item) is False:
             yield item.nodeid
     signal.alarm(0)
 
