@@ -127,3 +127,16 @@ def test_bits_are_packed_in_order():
 def test_bad_input_is_refused_by_name(call, message_):
     with pytest.raises(ValueError, match=message_):
         call()
+
+
+def test_symbols_may_be_any_of_the_code_and_no_others():
+    code = ["0", "10", "11"]
+    assert encode_words(torch.tensor([2, 0, 1]), code) == "11010"
+    for symbols in ([0, 3], [3, 0], [-1, 0], [0, -1]):
+        with pytest.raises(ValueError, match=r"symbols must lie in 0\.\.2"):
+            encode_words(torch.tensor(symbols), code)
+
+
+def test_bytes_are_as_many_as_the_bits_need():
+    for n in range(20):
+        assert len(pack_bits("1" * n)) == (n + 7) // 8

@@ -148,3 +148,11 @@ def plain(function):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_two_times_are_enough_and_they_may_not_turn_or_stand_still():
+    path = torch.tensor([[[0.0]], [[1.0]], [[3.0]]])
+    assert straightness(path[:2], torch.tensor([1.0, 0.0])) == 0
+    for times in ([1.0, 0.5, 0.5], [1.0, 0.5, 0.6], [0.5, 0.5, 0.4]):
+        with pytest.raises(ValueError, match="all rising or falling"):
+            straightness(path, torch.tensor(times))

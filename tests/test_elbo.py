@@ -8,8 +8,11 @@ import torch
 
 from fromnoise.elbo import (
     diagonal_log_prob,
+    distortion,
+    elbo,
     iwae_bound,
     rate,
+    rate_estimate,
     reparameterize,
     score_function_surrogate,
 )
@@ -135,3 +138,26 @@ def test_score_function_uses_no_gradient_of_the_value():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_estimates_are_means_over_draws_of_the_sums_they_name():
+    px, pz, qz = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(2)).double()
+    assert (elbo(px, pz, qz) - (px + pz - qz).sum(0) / 4).abs().max() < 1e-15
+    assert (rate_estimate(qz, pz) - (qz - pz).sum(0) / 4).abs().max() < 1e-15
+    assert (distortion(px) + px.sum(0) / 4).abs().max() < 1e-15
+    assert (elbo(px, pz, qz) + rate_estimate(qz, pz) + distortion(px)).abs().max() < 1e-15
+
+
+def test_a_draw_is_the_mean_plus_the_noise_in_units_of_its_spread():
+    mean, log_var = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, math.log(4.0)]])
+    assert reparameterize(mean, log_var, torch.tensor([[1.0, 1.0]])).tolist() == [[2.0, 0.0]]
+
+
+def test_a_baseline_is_taken_off_the_value():
+    value, log_q = torch.tensor([[3.0], [5.0]]), torch.tensor([[-1.0], [-2.0]])
+    assert score_function_surrogate(value, log_q, 4.0) == torch.tensor([(1.0 - 2.0) / 2])
+
+
+def test_a_log_density_sums_over_the_last_axis():
+    z = torch.zeros(2, 3)
+    assert diagonal_log_prob(z, z, z).tolist() == pytest.approx([-1.5 * math.log(2 * math.pi)] * 2)

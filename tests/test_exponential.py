@@ -7,11 +7,11 @@ import pytest
 import torch
 from numpy.polynomial.legendre import leggauss
 
-from fromnoise.exponential import exponential_weights, midpoint_weights
+from fromnoise.exponential import combine, exponential_weights, midpoint_weights
 from fromnoise.gaussians import Gaussian
 from fromnoise.oracles import denoiser
 from fromnoise.samplers import sample, uniform_times
-from fromnoise.schedules import VE
+from fromnoise.schedules import VE, Cosine
 from fromnoise.solvers import dpm_solver_1_step, dpm_solver_2_step
 
 F64 = torch.float64
@@ -132,3 +132,10 @@ def test_the_midpoint_rule_agrees_to_the_order_of_two_estimates():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_each_estimate_needs_its_weight():
+    at_t, at_s = Cosine()(torch.tensor(0.5).double()), Cosine()(torch.tensor(0.4).double())
+    x = torch.ones(1, 2).double()
+    with pytest.raises(ValueError, match="zip"):
+        combine(x, at_t, at_s, [x], torch.ones(2).double())

@@ -152,3 +152,35 @@ def plain(function):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_another_schedule_asks_at_the_scaled_point():
+    """At equal log-SNR the two inputs differ by the ratio of their signals."""
+    asked = []
+
+    def denoiser(x_t, t):
+        asked.append((x_t, t))
+        return x_t
+
+    t = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    x_t = torch.ones(2, 1, dtype=torch.float64)
+    change_schedule(denoiser, Cosine(), Rectified())(x_t, t)
+    here, there = Rectified()(t), Cosine()(asked[0][1])
+    assert (here.log_snr_t - there.log_snr_t).abs().max() < 1e-12
+    assert (asked[0][0][:, 0] - there.alpha_t / here.alpha_t).abs().max() < 1e-12
+
+
+def test_the_velocity_of_a_data_set_works_on_images():
+    data = torch.randn(5, 1, 2, 3, generator=torch.Generator().manual_seed(0)).double()
+    x_t = data[:2] * 0.5 + 0.1
+    scales = Rectified()(torch.tensor(0.4, dtype=torch.float64))
+    flat = marginal_velocity(x_t.flatten(1), data.flatten(1), scales)
+    assert (marginal_velocity(x_t, data, scales).flatten(1) - flat).abs().max() < 1e-14
+    weights = [
+        torch.exp(-(x - scales.alpha_t * data).square().sum((1, 2, 3)) / (2 * scales.sigma_t**2))
+        for x in x_t
+    ]
+    x_0_hat = torch.stack([torch.einsum("i,i...->...", w / w.sum(), data) for w in weights])
+    # On the straight line the velocity is the noise less the data.
+    eps_hat = (x_t - scales.alpha_t * x_0_hat) / scales.sigma_t
+    assert (marginal_velocity(x_t, data, scales) - (eps_hat - x_0_hat)).abs().max() < 1e-12

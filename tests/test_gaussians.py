@@ -66,3 +66,68 @@ def test_wasserstein_is_the_general_matrix_formula_and_zero_to_itself():
 def test_bad_input_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def scales(alpha, sigma) -> Scales:
+    alpha, sigma = (torch.as_tensor(rate, dtype=torch.float64) for rate in (alpha, sigma))
+    return Scales(alpha, sigma, -alpha, sigma)
+
+
+def test_one_bad_rate_among_good_ones_is_refused():
+    p = Gaussian(torch.zeros(2).double(), torch.eye(2).double())
+    for alpha, sigma in [([0.5, -0.5], [1, 1]), ([0.5, 0.5], [1, torch.inf]), ([1, 0], [1, 0])]:
+        with pytest.raises(ValueError, match=r"alpha_t|sigma_t"):
+            p.noised(scales(alpha, sigma))
+    assert p.noised(scales([1, 0], [0, 1])).mean.shape == (2, 2)
+
+
+def test_one_singular_or_infinite_covariance_among_good_ones_is_refused():
+    eye = torch.eye(2, dtype=torch.float64)
+    for bad in (
+        eye * torch.tensor([1.0, torch.nan]),
+        torch.diag(torch.tensor([1.0, 0.0])).double(),
+    ):
+        with pytest.raises(ValueError, match=r"finite|positive definite"):
+            Gaussian(torch.zeros(2, 2).double(), torch.stack([eye, bad]))
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_what_counts_as_rounding_does_not_depend_on_the_unit(unit):
+    """The tolerance is 10 eps times the dimension, of the largest entry: 1.3e-14 in six of them."""
+    eps = torch.finfo(torch.float64).eps
+    mean, good = torch.zeros(6).double(), unit * torch.eye(6).double()
+    for times, refused in ((30, False), (100, True)):
+        bent = good.clone()
+        bent[0, 1] = times * eps * unit
+        flat = good.clone()
+        flat[0, 0] = (130 - times) * eps * unit
+        for covariance in (bent, flat):
+            if refused:
+                with pytest.raises(ValueError, match=r"symmetric|positive definite"):
+                    Gaussian(mean, covariance)
+            else:
+                assert Gaussian(mean, covariance).dim == 6
+
+
+def test_draws_are_the_noise_times_a_root_of_the_covariance():
+    """Linear in the generator's noise; the root's sign is a choice, its square is not."""
+    root = torch.tensor([[2.0, 0.0], [1.5, 0.5]], dtype=torch.float64)
+    p = Gaussian(torch.tensor([3.0, -1.0]).double(), root @ root.T)
+    x = p.sample(50, torch.Generator().manual_seed(0))
+    eps = torch.randn(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    used = torch.linalg.lstsq(eps, x - p.mean).solution
+    assert ((x - p.mean) - eps @ used).abs().max() < 1e-12
+    assert (used.T @ used - p.covariance).abs().max() < 1e-12
+
+
+def test_posterior_covariance_is_the_slope_of_the_posterior_mean():
+    """By Tweedie's second-order formula, sigma^2 / alpha times the Jacobian of the mean."""
+    root = torch.tensor([[2.0, 0.0, 0.1], [1.5, 0.5, 0.0], [0.2, 0.3, 1.0]], dtype=torch.float64)
+    p = Gaussian(torch.zeros(3).double(), root @ root.T)
+    x_t = torch.tensor([[0.3, -0.2, 1.0], [2.0, 0.0, -1.0]], dtype=torch.float64)
+    at = scales(0.8, 0.6)
+    found = p.posterior_covariance(x_t, at)
+    assert found.shape == (2, 3, 3)
+    for point, covariance in zip(x_t, found, strict=True):
+        slope = torch.autograd.functional.jacobian(lambda x: p.posterior_mean(x, at), point)
+        assert (covariance - 0.6**2 / 0.8 * slope).abs().max() < 1e-13

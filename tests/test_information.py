@@ -170,3 +170,17 @@ def test_gaussian_divergence_broadcasts_over_a_batch():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_one_bad_distribution_among_good_ones_is_refused():
+    with pytest.raises(ValueError, match=r"off by 0\.1"):
+        entropy(torch.tensor([[0.5, 0.5], [0.5, 0.6]]))
+    with pytest.raises(ValueError, match="no outcomes"):
+        entropy(torch.zeros(3, 0))
+
+
+def test_an_image_may_have_one_pixel_and_a_level_must_have_a_width():
+    assert bits_per_dim(torch.tensor(math.log(2)), 1) == 1
+    for width in (0.0, math.inf):
+        with pytest.raises(ValueError, match="level_width"):
+            bits_per_dim(torch.tensor(1.0), 1, width)

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -154,3 +155,19 @@ def test_bad_input_is_refused_by_name(call, message):
 
 def anneal(times):
     return annealed_langevin(lambda x, t: -x, Rectified(), X, torch.tensor(times), 1, 0.1, seeded())
+
+
+def test_levels_may_be_one_and_must_fall_strictly():
+    at = partial(annealed_langevin, lambda x, t: -x, VE(), torch.ones(2, 2))
+    g = torch.Generator().manual_seed(0)
+    assert at(torch.tensor([0.5]), 1, 0.1, g).shape == (2, 2)
+    for times in ([0.9, 0.5, 0.5], [0.9, 0.5, 0.6], [0.5, 0.5]):
+        with pytest.raises(ValueError, match="must fall strictly"):
+            at(torch.tensor(times), 1, 0.1, g)
+
+
+def test_one_step_can_be_taken_and_an_endless_one_cannot():
+    g = torch.Generator().manual_seed(0)
+    assert langevin(lambda x: -x, torch.ones(2, 2), 1, 0.1, g).shape == (2, 2)
+    with pytest.raises(ValueError, match="positive and finite, got inf"):
+        langevin(lambda x: -x, torch.ones(2, 2), 1, math.inf, g)

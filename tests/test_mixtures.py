@@ -188,3 +188,18 @@ def test_inputs_are_left_as_they_were():
     p.posterior_covariance(x, rates(0.5, 0.5))
     p.score(x)
     assert torch.equal(x, copy)
+
+
+def test_weights_are_a_distribution_and_none_is_zero():
+    means, eye = torch.zeros(2, 1).double(), torch.eye(1).double()[None]
+    nearly = torch.tensor([0.25, 0.75 + 5e-6], dtype=torch.float64)
+    p = GaussianMixture(nearly, means, eye)
+    assert abs(p.weights.sum() - 1) < 1e-12
+    for weights in ([0.0, 1.0], [0.5, 0.5 + 2e-5]):
+        with pytest.raises(ValueError, match="positive and sum to 1"):
+            GaussianMixture(torch.tensor(weights, dtype=torch.float64), means, eye)
+
+
+def test_one_sample_can_be_drawn():
+    p = GaussianMixture.isotropic(torch.zeros(2, 3), 1.0)
+    assert p.sample(1, torch.Generator()).shape == (1, 3)

@@ -178,3 +178,9 @@ def test_bad_input_is_refused():
     for t in (0.0, 1.0):
         with pytest.raises(ValueError, match="c_noise is infinite"):
             preconditioned(lambda x, c: x, Cosine())(normal(1, 3), torch.tensor([t], dtype=F64))
+
+
+def test_one_time_at_an_end_among_good_ones_is_refused():
+    asks = preconditioned(lambda x, c: x, Cosine(), 0.5)
+    with pytest.raises(ValueError, match="stay off the ends"):
+        asks(torch.ones(2, 2), torch.tensor([0.5, 0.0]))

@@ -142,3 +142,17 @@ def test_bad_input_is_refused():
             rescaled(FIRST, PLAIN, bad)
     with pytest.raises(ValueError, match="2 conditions but 1"):
         composed(PLAIN, [FIRST, SECOND], [1.0])
+
+
+def test_an_interval_may_be_one_time_or_all_of_them():
+    guided, plain = (lambda x_t, t: x_t * 2), (lambda x_t, t: x_t * 3)
+    x_t, t = torch.ones(3, 2), torch.tensor([0.0, 0.5, 1.0])
+    assert limited(guided, plain, 0.0, 1.0)(x_t, t)[:, 0].tolist() == [2, 2, 2]
+    assert limited(guided, plain, 0.5, 0.5)(x_t, t)[:, 0].tolist() == [3, 2, 3]
+    assert limited(guided, plain, 0.0, 0.0)(x_t, t)[:, 0].tolist() == [2, 3, 3]
+
+
+def test_a_classifier_is_refused_where_one_example_is_pure_noise():
+    guided = classifier_guided(lambda x, t: x, lambda x, t: x.sum(1), Cosine(), 1.0)
+    with pytest.raises(ValueError, match="start later"):
+        guided(torch.ones(2, 2), torch.tensor([0.5, 1.0]))

@@ -142,3 +142,21 @@ def test_bad_input_is_refused():
             tilted_by_measurement(MIXTURE, one, y, 0.1, bad)
     with pytest.raises(ValueError, match="variances must be positive"):
         guided_ode_variance(torch.tensor(0.0), torch.tensor(1.0), 1.0)
+
+
+def test_one_variance_that_is_not_positive_is_refused():
+    good = torch.tensor([1.0, 2.0])
+    for bad in (torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])):
+        for pair in ((good, bad), (bad, good)):
+            with pytest.raises(ValueError, match="variances must be positive"):
+                guided_ode_variance(*pair, 1.0)
+    assert guided_ode_variance(good / 4, good / 2, 1.0).tolist() == [0.125, 0.25]
+
+
+def test_any_scale_above_minus_one_is_allowed():
+    prior = GaussianMixture.isotropic(torch.tensor([[0.0], [2.0]]).double(), 0.5)
+    eye, y = torch.eye(1).double(), torch.ones(1).double()
+    weak = tilted_by_measurement(prior, eye, y, 0.3, -0.75)
+    assert torch.equal(
+        weak.components.covariance, linear_posterior(prior, eye, y, 0.6).components.covariance
+    )
