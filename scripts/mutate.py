@@ -89,12 +89,15 @@ def _path(name: str) -> Path:
 
 
 def _tests_for(names: list[str] | tuple[str, ...], only_own: bool) -> list[Path]:
-    """The modules' own tests, and equation checks that import them, which take longer."""
-    own = [ROOT / "tests" / _path(name).relative_to(SOURCE) for name in names]
+    """The modules' own tests, then all others that import them, which take longer."""
+    tests = ROOT / "tests"
+    own = [tests / _path(name).relative_to(SOURCE) for name in names]
     own = [path.with_name(f"test_{path.name}") for path in own]
-    equations = [] if only_own else sorted((ROOT / "tests" / "equations").glob("test_*.py"))
+    others = [] if only_own else [*tests.glob("test_*.py"), *tests.glob("equations/test_*.py")]
     wanted = [
-        path for path in equations if any(f"fromnoise.{n}" in path.read_text() for n in names)
+        path
+        for path in sorted(set(others) - set(own))
+        if any(f"fromnoise.{name} import" in path.read_text() for name in names)
     ]
     return [path for path in (*own, *wanted) if path.is_file()]
 

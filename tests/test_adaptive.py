@@ -82,3 +82,20 @@ def still(x_t, t):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_times_must_fall_and_tolerances_be_positive():
+    ask, x_1 = denoiser(GAUSSIAN, Cosine()), torch.ones(2, 1, dtype=F64)
+    with pytest.raises(ValueError, match="t_min < t_max"):
+        adaptive_sample(ask, Cosine(), x_1, t_max=0.5, t_min=0.5)
+    for tolerances in ({"rtol": 1e-3, "atol": 0.0}, {"rtol": 0.0, "atol": 1e-3}):
+        with pytest.raises(ValueError, match="tolerances must be positive"):
+            adaptive_sample(ask, Cosine(), x_1, t_max=0.9, t_min=0.5, **tolerances)
+
+
+def test_one_value_that_is_not_finite_is_refused():
+    spoiled = torch.tensor([[1.0], [torch.nan]], dtype=F64)
+    with pytest.raises(ValueError, match=r"not finite at t = 0\.9"):
+        adaptive_sample(
+            lambda x_t, t: spoiled, Cosine(), torch.ones(2, 1, dtype=F64), t_max=0.9, t_min=0.5
+        )

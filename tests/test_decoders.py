@@ -13,6 +13,7 @@ from fromnoise.decoders import (
     Categorical,
     DiscretizedLogistic,
     Gaussian,
+    log_bin,
 )
 
 
@@ -154,3 +155,44 @@ def test_bad_choices_are_refused_in_words():
         DiscretizedLogistic(1)
     with pytest.raises(ValueError, match="at least 2, got 0"):
         Categorical(0)
+
+
+def test_an_image_costs_the_sum_over_its_pixels():
+    g = generator(4)
+    x = from_levels(torch.randint(17, (3, 5), generator=g), 17, torch.float64)
+    for likelihood in (DiscretizedLogistic(), Categorical(), Gaussian(0.3)):
+        parameters = randn(3, 5, likelihood.n_parameters, seed=5)
+        methods = [likelihood.log_prob]
+        methods += [likelihood.log_mass] if isinstance(likelihood, Gaussian) else []
+        for method in methods:
+            parts = [method(parameters[:, i : i + 1], x[:, i : i + 1]) for i in range(5)]
+            torch.testing.assert_close(method(parameters, x), sum(parts), rtol=1e-12, atol=1e-12)
+
+
+def test_two_levels_split_the_line_in_half():
+    parameters = torch.zeros(1, 1, 1, dtype=torch.float64)
+    for x in (-1.0, 1.0):
+        log_mass = Gaussian(0.5).log_mass(parameters, torch.full((1, 1), x).double(), 2)
+        assert log_mass.item() == pytest.approx(-math.log(2), abs=1e-15)
+
+
+def test_the_mean_over_levels_is_the_probabilities_times_the_levels():
+    parameters = randn(2, 3, 17, seed=6)
+    levels = from_levels(torch.arange(17), 17, torch.float64)
+    expected = (parameters.softmax(-1) * levels).sum(-1)
+    torch.testing.assert_close(Categorical().mean(parameters), expected, rtol=1e-12, atol=1e-12)
+    # Probabilities less one each would be off by the sum of the levels, which is zero here:
+    # so also a set of levels that is cut in two.
+    assert (
+        DiscretizedLogistic().log_probs(parameters[..., :2]).exp().sum(-1).sub(1).abs().max()
+        < 1e-12
+    )
+
+
+def test_a_scale_below_the_floor_counts_as_the_floor():
+    mean, x = torch.zeros(1, dtype=torch.float64), torch.full((1,), 0.125, dtype=torch.float64)
+    floor, below, above = (
+        log_bin(mean, torch.full((1,), s, dtype=torch.float64), x) for s in (-7.0, -9.0, -6.5)
+    )
+    assert below == floor
+    assert above > floor + 10

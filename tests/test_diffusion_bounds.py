@@ -159,3 +159,46 @@ def test_empty_batches_cost_nothing():
     times = torch.tensor([1.0, 0.5], dtype=F64)
     bound = three_term_bound(lambda x, t: x, Cosine(), x, times, gaussian_reconstruction, seeded())
     assert bound.total.shape == (0,)
+
+
+def test_one_example_without_noise_or_without_data_is_refused():
+    x = torch.ones(2, 3, dtype=F64)
+    for times in ((0.5, 0.0), (0.5, 1.0), (0.0, 0.0), (1.0, 1.0)):
+        with pytest.raises(ValueError, match="needs alpha_s > 0 and sigma_s > 0"):
+            gaussian_reconstruction(x, x, at(Rectified(), *times))
+
+
+def test_times_of_a_chain_may_not_stand_still_or_turn():
+    x_0 = torch.ones(1, 2, dtype=F64)
+    for times in ([0.9, 0.5, 0.5], [0.9, 0.5, 0.6], [0.9, 0.5, 0.0]):
+        with pytest.raises(ValueError, match="times must fall strictly"):
+            three_term_bound(
+                denoiser(GAUSSIAN, Cosine()),
+                Cosine(),
+                x_0,
+                torch.tensor(times, dtype=F64),
+                gaussian_reconstruction,
+                seeded(),
+            )
+
+
+@pytest.mark.parametrize("n", [1, 7])
+def test_times_of_a_batch_are_evenly_spread_and_all_in_the_range(n):
+    asked = []
+
+    def ask(x_t, t):
+        asked.append(t)
+        return x_t
+
+    x_0 = torch.ones(n, 2, dtype=F64)
+    ends = {"t_min": 0.25, "t_max": 1.0}
+    continuous_bound(ask, Cosine(), x_0, gaussian_reconstruction, seeded(3), n_draws=4, **ends)
+    assert len(asked) == 4
+    for t in asked:
+        assert 0.25 <= t.min() <= t.max() < 1
+        # The places in the batch are numbers of single precision.
+        assert ((t.sort().values.diff() - 0.75 / n).abs() < 1e-7).all()
+    g = seeded(3)
+    shift = torch.rand(1, generator=g, dtype=F64)
+    order = torch.randperm(n, generator=g)
+    assert (asked[0] - (0.25 + 0.75 * ((shift + order / n) % 1))).abs().max() < 1e-7

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from fromnoise.evaluation import frechet_distance
 from fromnoise.intervals import bootstrap_interval, mean_interval
@@ -78,3 +79,26 @@ class TestBootstrapInterval:
     def test_it_refuses_an_empty_set(self):
         with pytest.raises(ValueError, match="rows"):
             bootstrap_interval(lambda r: 0.0, torch.zeros(0, 2))
+
+
+class TestRefusals:
+    def test_two_resamples_are_enough_and_every_set_needs_rows(self):
+        rows = normal(5, 1)
+        found = bootstrap_interval(lambda a: float(a.mean()), rows, n_resamples=2)
+        assert found["low"] < found["mean"] < found["high"]
+        with pytest.raises(ValueError, match="need rows"):
+            bootstrap_interval(lambda a: 0.0, rows[:0])
+
+    @pytest.mark.parametrize("level", [0.0, 1.0])
+    def test_a_level_is_neither_nothing_nor_certain(self, level):
+        with pytest.raises(ValueError, match="level must lie in"):
+            mean_interval([1.0, 2.0], level)
+
+    def test_the_spread_is_that_of_a_sample(self):
+        """With two resamples the standard deviation is their distance over the root of two."""
+        rows = normal(7, 1)
+        found = bootstrap_interval(lambda a: float(a.sum()), rows, n_resamples=2, level=0.5)
+        g = torch.Generator().manual_seed(0)
+        sums = [float(rows[torch.randint(7, (7,), generator=g)].sum()) for _ in range(2)]
+        half = stats.norm.ppf(0.75) * abs(sums[0] - sums[1]) / math.sqrt(2)
+        assert found["high"] - found["mean"] == pytest.approx(half, rel=1e-12)

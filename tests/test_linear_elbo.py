@@ -153,3 +153,13 @@ def test_m_step_is_the_top_of_the_bound_with_q_held():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_two_rows_are_enough():
+    x = torch.tensor([[1.0, 0.0, 0.5], [0.0, 2.0, -0.5]], dtype=F64)
+    assert (em_step(ppca(dim=3, latent=1), x).mean - x.mean(0)).abs().max() < 1e-15
+    # Two rows lie on a line: one latent explains them and no noise is left, which is another error.
+    with pytest.raises(ValueError, match="noise_std must be positive"):
+        fit_linear_gaussian(x, 1)
+    with pytest.raises(ValueError, match="at least 2 rows"):
+        fit_linear_gaussian(x[:1], 1)

@@ -179,3 +179,56 @@ def test_a_better_classifier_and_more_samples_see_more():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_least_numbers_are_allowed_and_none_below():
+    a, b = torch.zeros(2, 1, dtype=F64), torch.ones(2, 1, dtype=F64)
+    assert permutation_p_value(mean_gap, a, b, 1) in (0.5, 1.0)
+    with pytest.raises(ValueError, match="n_permutations >= 1"):
+        permutation_p_value(mean_gap, a, b, 0)
+    draw = normal_draw(0.0)
+    for n, trials in ((1, 1), (1, 2), (2, 1)):
+        found = measured_power(mean_gap, draw, draw, n, n_trials=trials, n_permutations=99)
+        assert 0 <= found <= 1
+    for n, trials in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            measured_power(mean_gap, draw, draw, n, n_trials=trials)
+
+
+def test_as_many_splits_as_the_level_needs_are_enough_and_one_fewer_is_not():
+    draw, far = normal_draw(0.0), normal_draw(100.0)
+    with pytest.raises(ValueError, match="18 permutations cannot reach"):
+        measured_power(mean_gap, draw, far, 12, level=0.05, n_trials=2, n_permutations=18)
+    # 1 / 20 is the level itself: it counts as different.
+    assert measured_power(mean_gap, draw, far, 12, level=0.05, n_trials=2, n_permutations=19) == 1
+
+
+def test_each_experiment_draws_its_own_splits():
+    """A statistic that looks at the split alone: with one seed for all, all p-values were equal."""
+    seen = []
+
+    def first_row(a, b):
+        seen.append(float(a[0]))
+        return float(a[0])
+
+    still = lambda n, generator: torch.arange(8, dtype=F64)[:n, None]  # noqa: E731
+    measured_power(first_row, still, still, 8, n_trials=3, n_permutations=99)
+    trials = [seen[i * 100 + 1 : (i + 1) * 100] for i in range(3)]
+    assert trials[0] != trials[1] != trials[2]
+
+
+def test_the_effect_may_be_small_but_not_nothing_or_endless():
+    assert n_to_tell_means_apart(0.001, power=0.06) > 1000
+    for effect in (0.0009, math.inf, math.nan):
+        with pytest.raises(ValueError, match=r"at least 0\.001 in size and finite"):
+            n_to_tell_means_apart(effect)
+    for level in (0.0, 1.0):
+        with pytest.raises(ValueError, match="level must lie in"):
+            n_to_tell_means_apart(0.5, level=level)
+
+
+@pytest.mark.parametrize("effect", [0.3, 1.0, 4.0, 40.0])
+def test_the_number_is_the_least_that_reaches_the_power(effect):
+    n = n_to_tell_means_apart(effect)
+    assert t_test_power(effect, n) >= 0.8
+    assert n == 2 or t_test_power(effect, n - 1) < 0.8

@@ -148,3 +148,16 @@ def still(x_t, t):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_churn_happens_at_both_ends_of_its_range_and_not_without_end():
+    schedule, x = Rectified(), normal(3, 1)
+    ratio = float(schedule(time(0.5)).sigma_t / schedule(time(0.5)).alpha_t)
+    step = (denoiser(GAUSSIAN, schedule), schedule, x, time(0.5), time(0.4))
+    plain = heun_step(*step)
+    for between in ((ratio, 9.0), (0.0, ratio)):
+        assert not torch.equal(churn_step(*step, seeded(), churn=0.3, between=between), plain)
+    assert torch.equal(churn_step(*step, seeded(), churn=0.3, between=(0.0, ratio / 2)), plain)
+    for endless in ({"churn": math.inf}, {"churn": 0.1, "noise_scale": math.inf}):
+        with pytest.raises(ValueError, match="finite and at least 0"):
+            churn_step(*step, seeded(), **endless)

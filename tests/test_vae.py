@@ -142,3 +142,24 @@ def test_bad_sizes_are_refused_in_words():
         small(n_latents=0)
     with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\), got 1"):
         small(dropout=1.0)
+
+
+def test_the_summary_is_the_means_of_what_it_names():
+    model, x = small(), images()
+    found = summarize(model, x, 20, generator())
+    g = generator()
+    weights = torch.cat([model.log_weights(x, n, g) for n in (16, 4)]).double()
+    rate = kl_diagonal(*model.encode(x)).double().sum(1)
+    expected = {
+        "elbo": -weights.mean() / (6 * math.log(2)),
+        "iwae": -iwae_bound(weights).mean() / (6 * math.log(2)),
+        "rate": rate.mean(),
+        "distortion": -weights.mean() - rate.mean(),
+    }
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(float(value), rel=1e-6), name
+
+
+def test_two_images_are_enough_for_a_variance_and_the_threshold_is_exclusive():
+    z_mean = torch.tensor([[0.0, 0.0, 0.0], [0.5, 1.0, 2.0]], dtype=torch.float64)
+    assert active_units(z_mean, threshold=0.5).tolist() == [False, False, True]
