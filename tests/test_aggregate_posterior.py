@@ -116,3 +116,20 @@ def test_what_does_not_fit_the_plane_is_refused():
         log_likelihood_on_plane(VAE(Categorical(), 2, 6, 4, autoregressive=True), x, plane(1.0, 2))
     with pytest.raises(ValueError, match="extent > 0 and n_side >= 1, got 0"):
         plane(0.0, 3)
+
+
+def test_one_draw_and_one_cell_are_enough_and_no_image_is_not():
+    split = rate_split(*codes(5), 1, generator())
+    rate = kl_diagonal(*codes(5)).sum(1).mean().item()
+    assert split.information + split.misfit == pytest.approx(rate, rel=1e-12)
+    grid = plane(2.0, 1, torch.float64)
+    assert grid.z.tolist() == [[0.0, 0.0]]
+    assert grid.log_cell == pytest.approx(math.log(16))
+    for bad in (torch.zeros(0, 2), torch.zeros(2)):
+        with pytest.raises((ValueError, TypeError), match=r"row of means|Type-check"):
+            log_aggregate(torch.zeros(3, 2), bad, bad)
+    for extent, n_side in ((0.0, 3), (1.0, 0)):
+        with pytest.raises(ValueError, match="need extent > 0"):
+            plane(extent, n_side)
+    with pytest.raises(ValueError, match="n_draws"):
+        rate_split(*codes(5), 0, generator())

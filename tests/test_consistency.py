@@ -1,5 +1,8 @@
 """Consistency maps, held against the exact probability-flow map of Gaussian data."""
 
+import math
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -86,5 +89,49 @@ def test_noise_is_added_only_up_to_the_level() -> None:
 
 def test_equal_or_negative_levels_are_refused() -> None:
     for earlier in (TIMES, -TIMES):
+        with pytest.raises(ValueError, match="0 < earlier < t"):
+            consistency_training_loss(exact, exact, DRAWS, DRAWS, TIMES, earlier)
+
+
+def test_the_two_coefficients_are_those_of_the_paper() -> None:
+    t = torch.tensor([0.05, 0.3, 2.0], dtype=torch.float64)
+    x = torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
+    found = consistency_function(lambda x, t: 3 * x, t_min=T_MIN, sigma_data=S)(x, t)
+    for i, level in enumerate((0.05, 0.3, 2.0)):
+        skip = S**2 / ((level - T_MIN) ** 2 + S**2)
+        out = S * (level - T_MIN) / math.sqrt(S**2 + level**2)
+        assert found[i] == pytest.approx((skip + 3 * out) * float(x[i]), rel=1e-14)
+
+
+def test_the_distillation_loss_is_its_formula() -> None:
+    def student(x: Tensor, t: Tensor) -> Tensor:
+        return x * t[:, None] ** 2
+
+    earlier = TIMES / 3
+    loss = distillation_loss(student, student, teacher, DRAWS, TIMES, earlier)
+    slope = (DRAWS - teacher(DRAWS, TIMES)) / TIMES[:, None]
+    there = DRAWS + (earlier - TIMES)[:, None] * slope
+    expected = (student(DRAWS, TIMES) - student(there, earlier)).square().sum() / DRAWS.numel()
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+
+
+def test_other_bad_levels_are_refused() -> None:
+    for t_min, sigma in ((0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (1.0, -1.0)):
+        with pytest.raises(ValueError, match="must be positive"):
+            consistency_function(exact, t_min=t_min, sigma_data=sigma)
+    jump = partial(sample_consistency, exact, DRAWS, generator=torch.Generator())
+    for levels, t_min in (
+        ([3.0, 1.0, 1.0], 0.5),
+        ([3.0, 1.0, 2.0], 0.5),
+        ([1.0], 0.0),
+        ([3.0, 2.0, 0.1], 0.5),
+    ):
+        with pytest.raises(ValueError, match="levels must fall"):
+            jump(levels, t_min=t_min)
+    one_bad = TIMES / 2
+    one_bad[3] = TIMES[3]
+    with_zero = TIMES / 2
+    with_zero[3] = 0.0
+    for earlier in (one_bad, with_zero):
         with pytest.raises(ValueError, match="0 < earlier < t"):
             consistency_training_loss(exact, exact, DRAWS, DRAWS, TIMES, earlier)

@@ -89,3 +89,46 @@ def test_choices_out_of_range_are_refused():
         denoising_loss(Rectified(), PredictX0(), t_min=0.5, t_max=0.5)
     with pytest.raises(ValueError, match="null_label"):
         denoising_loss(Rectified(), PredictX0(), label_dropout=0.1)
+
+
+def test_labels_are_dropped_with_the_stated_chance_and_times_cover_the_range():
+    seen = []
+
+    def network(x_t, t, label=None):
+        seen.append((t, label))
+        return torch.ones_like(x_t)
+
+    batch = (torch.zeros(500, 2), torch.full((500,), 3))
+    for dropout in (0.0, 0.5, 1.0):
+        loss = denoising_loss(
+            Cosine(), PredictX0(), label_dropout=dropout, null_label=10, t_min=0.2, t_max=1.0
+        )
+        # The error is 1 everywhere: the mean over entries, not their sum.
+        assert loss(network, batch, torch.Generator().manual_seed(0)) == 1
+        t, label = seen.pop()
+        assert ((t.diff() - 0.8 / 500).abs() < 1e-6).all()
+        assert 0.2 <= t.min() < 0.2 + 0.8 / 500
+        assert 1 - 0.8 / 500 <= t.max() <= 1
+        dropped = (label == 10).double().mean()
+        assert set(label.tolist()) <= {3, 10}
+        # 6.1 standard deviations of a share.
+        assert abs(dropped - dropout) <= 6.1 * (dropout * (1 - dropout) / 500) ** 0.5
+    for dropout in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="label_dropout"):
+            denoising_loss(Cosine(), PredictX0(), label_dropout=dropout, null_label=10)
+
+
+def test_labels_pass_as_they_are_without_a_null_class_and_may_be_missing():
+    seen = []
+
+    def network(x_t, t, label=None):
+        seen.append(label)
+        return x_t
+
+    plain = denoising_loss(Cosine(), PredictX0())
+    labels = torch.arange(4)
+    plain(network, (torch.zeros(4, 2), labels), torch.Generator().manual_seed(0))
+    assert torch.equal(seen.pop(), labels)
+    with_null = denoising_loss(Cosine(), PredictX0(), label_dropout=0.5, null_label=10)
+    with_null(network, (torch.zeros(4, 2),), torch.Generator().manual_seed(0))
+    assert seen.pop() is None

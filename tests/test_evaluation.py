@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from fromnoise import evaluation
 from fromnoise.datasets import digits, snap_to_levels
 from fromnoise.evaluation import (
+    Classifier,
     c2st,
     frechet_distance,
     frechet_gaussians,
@@ -196,3 +198,111 @@ def test_half_a_gray_level_of_noise_is_seen_by_the_two_sample_test():
     noisy = snap_to_levels(data.train.images + 0.4 / 8 * noise)
     assert c2st(noisy, data.test.images) > 0.8
     assert abs(c2st(data.train.images, data.test.images) - 0.5) < 0.06
+
+
+class TestRefusals:
+    def test_one_number_that_is_not_finite_is_refused_everywhere(self):
+        good = normal(6, 2)
+        bad = good.clone()
+        bad[3, 1] = math.inf
+        eye, zero = torch.eye(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+        spoiled = eye.clone()
+        spoiled[0, 0] = math.nan
+        for arguments in ((zero, spoiled, zero, eye), (zero, eye, zero, spoiled)):
+            with pytest.raises(ValueError, match="finite"):
+                frechet_gaussians(*arguments)
+        for pair in ((good, bad), (bad, good)):
+            with pytest.raises(ValueError, match="finite"):
+                frechet_distance(*pair)
+            with pytest.raises(ValueError, match="samples must be finite"):
+                c2st(*pair, n_folds=2)
+
+    def test_the_least_numbers_are_allowed(self):
+        two = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+        # Equal spreads, so the distance is that of the means.
+        assert frechet_distance(two, two + 3) == pytest.approx(9)
+        assert 0 <= c2st(two, two + 3, n_folds=2) <= 1
+        with pytest.raises(ValueError, match="n_folds >= 2"):
+            c2st(two, two + 3, n_folds=1)
+        labels = torch.tensor([0, 0])
+        floor = real_against_real(two, labels, two, labels, n_splits=1)
+        assert floor["low"] == floor["mean"] == floor["high"]
+        with pytest.raises(ValueError, match="n_splits must be at least 1"):
+            real_against_real(two, labels, two, labels, n_splits=0)
+
+
+def test_the_floors_limits_hold_the_stated_share_of_the_splits():
+    x, labels = normal(12, 1), torch.zeros(12, dtype=torch.long)
+    options = {"n_splits": 9, "seed": 3}
+    most = real_against_real(x[:6], labels[:6], x[6:], labels[6:], level=0.99, **options)
+    half = real_against_real(x[:6], labels[:6], x[6:], labels[6:], level=0.5, **options)
+    assert most["low"] < half["low"] < half["high"] < most["high"]
+    # Of nine splits, half of them in the middle: from the third to the seventh.
+    splits, generator = [], torch.Generator().manual_seed(3)
+    for _ in range(9):
+        order = torch.randperm(12, generator=generator)
+        splits.append(frechet_distance(x[order[:6]], x[order[6:]]))
+    splits.sort()
+    assert (half["low"], half["high"]) == pytest.approx((splits[2], splits[6]), rel=1e-9)
+
+
+class TestJudge:
+    """The features that distances are measured in: another judge, other numbers."""
+
+    def test_it_has_the_stated_layers(self):
+        judge = Classifier(8, 10)
+        shapes = {name: tuple(weight.shape) for name, weight in judge.named_parameters()}
+        assert shapes == {
+            "convolutions.0.weight": (32, 1, 3, 3),
+            "convolutions.0.bias": (32,),
+            "convolutions.2.weight": (64, 32, 3, 3),
+            "convolutions.2.bias": (64,),
+            "convolutions.6.weight": (64, 1024),
+            "convolutions.6.bias": (64,),
+            "head.weight": (10, 64),
+            "head.bias": (10,),
+        }
+        assert Classifier(7, 10).convolutions[6].in_features == 64 * 16
+
+    def test_features_have_mean_zero_and_variance_one_in_each_image(self):
+        images = 100 * torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+        features = Classifier(8, 10).eval().judge(images)
+        assert features.mean(1).abs().max() < 1e-5
+        assert (features.var(1, correction=0) - 1).abs().max() < 1e-3
+
+    def test_accuracy_refuses_no_images_and_one_bad_pixel(self):
+        judge, images = Classifier(8, 10).eval(), torch.zeros(2, 1, 8, 8)
+        labels = judge(images).argmax(1)
+        assert judge.accuracy(images, labels) == 1
+        assert judge.accuracy(images[:1], (labels[:1] + 1) % 10) == 0
+        images[1, 0, 3, 3] = math.nan
+        for bad in (images, images[:0]):
+            with pytest.raises(ValueError, match="finite pixels"):
+                judge.accuracy(bad, labels[: len(bad)])
+
+    def test_training_moves_each_image_by_up_to_one_pixel_over_paper(self, monkeypatch):
+        """What the network is shown, caught on the way: nine places, the rim filled with -1."""
+        shown = []
+
+        def caught(network, loss, data, settings):
+            shown.append(settings)
+            generator = torch.Generator().manual_seed(0)
+
+            class Spy(torch.nn.Module):
+                def forward(self, pixels):
+                    shown.append(pixels)
+                    return torch.zeros(len(pixels), 2)
+
+            loss(Spy(), (data[0].expand(200, 1, 4, 4), data[1].expand(200)), generator)
+            return type("Run", (), {"network": network})()
+
+        monkeypatch.setattr(evaluation, "train", caught)
+        image = torch.arange(1.0, 17.0).reshape(1, 1, 4, 4)
+        train_classifier(image, torch.tensor([1]), n_steps=7, seed=5)
+        settings, pixels = shown
+        assert (settings.n_steps, settings.batch_size, settings.weight_decay) == (7, 64, 0.01)
+        padded = torch.nn.functional.pad(image, (1, 1, 1, 1), value=-1.0)
+        places = [padded[0, 0, i : i + 4, j : j + 4] for i in range(3) for j in range(3)]
+        found = [[bool(torch.equal(p[0], place)) for place in places] for p in pixels]
+        assert all(sum(row) == 1 for row in found)
+        assert all(any(row[k] for row in found) for k in range(9))

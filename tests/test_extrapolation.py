@@ -99,3 +99,20 @@ class TestFrechetAtInfinity:
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_sizes_may_begin_at_one_and_repeat_but_not_be_one_size():
+    assert extrapolate([1, 2], [3.0, 2.0]) == pytest.approx((1.0, 2.0))
+    for sizes in ([0, 2], [2, 0], [2, 2]):
+        with pytest.raises(ValueError, match="two or more sizes"):
+            extrapolate(sizes, [1.0, 2.0])
+
+
+def test_subsets_may_be_as_small_as_two_and_as_large_as_the_set():
+    x, y = normal(6, 1, 0), normal(6, 1, 1)
+    assert np.isfinite(frechet_at_infinity(x, y, [2, 6], n_repeats=1)).all()
+    for sizes, n_repeats in (([1, 6], 1), ([2, 7], 1), ([2, 6], 0), ([], 1)):
+        with pytest.raises(ValueError, match=r"sizes must lie in 2\.\.6"):
+            frechet_at_infinity(x, y, sizes, n_repeats)
+    with pytest.raises(ValueError, match="two or more sizes"):
+        frechet_at_infinity(x, y, [6, 6], n_repeats=1)

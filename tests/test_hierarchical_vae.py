@@ -95,3 +95,16 @@ def test_bad_choices_are_refused_in_words():
         MarkovianVAE(DiscretizedLogistic(), kept=1.0)
     with pytest.raises(ValueError, match="equal levels"):
         MarkovianVAE(DiscretizedLogistic(), (4, 3), kept=0.5)
+
+
+def test_what_is_kept_is_a_share_strictly_between_nothing_and_all():
+    with pytest.raises(ValueError, match="kept must lie in"):
+        MarkovianVAE(DiscretizedLogistic(), kept=0.0)
+
+
+def test_each_network_gives_a_mean_and_a_log_variance_for_every_entry():
+    chain = MarkovianVAE(DiscretizedLogistic(), (4, 3), n_dims=6, width=8)
+    sizes = [
+        getattr(chain, name)[-1].out_features for name in ("encoder", "upper_encoder", "prior")
+    ]
+    assert sizes == [8, 6, 8]

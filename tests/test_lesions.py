@@ -224,3 +224,24 @@ def test_bad_input_is_refused():
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(ValueError, match="not repeatable"):
         effect_by_time(network.eval(), [], lambda t: torch.rand(2, generator=generator), one)
+
+
+def test_two_examples_exchange_and_units_of_the_network_alone_are_cut():
+    pair = normal(2, 3)
+    assert torch.equal(resample(torch.Generator().manual_seed(0))(pair), pair.flip(0))
+    for units in ((0, 3), (3, 0), (-1, 0)):
+        with pytest.raises(ValueError, match=r"has 0\.\.2"):
+            Lesion("1", zero, units).cut(pair)
+
+
+def test_every_example_gets_another_and_each_is_given_once():
+    """All orders of a ring of five occur: nobody is tied to a fixed neighbor."""
+    rows = torch.arange(5.0)[:, None]
+    replace, seen = resample(torch.Generator().manual_seed(1)), set()
+    for _ in range(300):
+        given = tuple(replace(rows)[:, 0].int().tolist())
+        assert sorted(given) == [0, 1, 2, 3, 4]
+        assert all(i != donor for i, donor in enumerate(given))
+        seen.add(given)
+    # A cycle through five: 4! of them.
+    assert len(seen) == 24

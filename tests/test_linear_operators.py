@@ -90,3 +90,28 @@ def test_bad_input_is_refused():
     assert Blur(normal(9, 13)).apply(normal(1, 1, 4, 6)).shape == (1, 1, 4, 6)
     with pytest.raises(ValueError, match="mask is"):
         Inpainting(torch.ones(3, dtype=torch.bool)).apply(normal(2, 4))
+
+
+def test_squares_may_be_single_pixels_and_images_need_not_be_square():
+    x = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0)).double()
+    assert torch.equal(Averaging(1).apply(x), x)
+    assert torch.equal(Averaging(1).adjoint(x), x)
+    coarse = Averaging(2).apply(x)
+    assert coarse.shape == (2, 3, 2, 3)
+    assert (coarse[:, :, 1, 2] - x[:, :, 2:4, 4:6].mean((2, 3))).abs().max() < 1e-15
+    with pytest.raises(ValueError, match="do not tile"):
+        Averaging(4).apply(x)
+    with pytest.raises(ValueError, match="do not tile"):
+        Averaging(4).apply(x.mT)
+    # <A x, y> = <x, A^T y> with a factor whose double is not its square.
+    wide = torch.randn(1, 1, 3, 6, generator=torch.Generator().manual_seed(1)).double()
+    y = torch.randn(1, 1, 1, 2, generator=torch.Generator().manual_seed(2)).double()
+    there, back = (Averaging(3).apply(wide) * y).sum(), (wide * Averaging(3).adjoint(y)).sum()
+    assert abs(there - back) < 1e-14
+
+
+def test_an_image_must_hold_half_the_kernel_on_either_side():
+    kernel = torch.ones(5, 1) / 5
+    assert Blur(kernel).apply(torch.ones(1, 2, 2, 1)).shape == (1, 2, 2, 1)
+    with pytest.raises(ValueError, match="too small"):
+        Blur(kernel).apply(torch.ones(1, 2, 1, 9))

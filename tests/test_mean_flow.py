@@ -96,3 +96,16 @@ X, T = torch.zeros(3, 2), torch.full((3,), 0.5)
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_one_bad_time_among_good_ones_is_refused_and_the_ends_are_allowed():
+    still = lambda x, s, t: x  # noqa: E731
+    x = torch.ones(2, 1, dtype=F64)
+    time = partial(torch.tensor, dtype=F64)
+    with pytest.raises(ValueError, match="need s <= t"):
+        mean_flow_loss(still, x, x, time([0.1, 0.9]), time([0.5, 0.5]), Rectified())
+    for s, t in (([0.1, -0.1], [0.5, 0.5]), ([0.1, 0.1], [0.5, 1.1])):
+        with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+            mean_flow_target(still, x, x, time(s), time(t))
+    value, _ = mean_flow_target(still, x, x, time([0.0, 0.0]), time([1.0, 1.0]))
+    assert torch.equal(value, x)

@@ -54,3 +54,23 @@ def test_bad_input_is_refused():
         fit_probe(X, X[:2])
     with pytest.raises(ValueError, match="does not vary"):
         fit_probe(X, X).r_squared(X, torch.ones(6, 3, dtype=F64))
+
+
+def test_one_target_that_does_not_vary_is_refused():
+    features, targets = normal(8, 2), normal(8, 2, seed=3)
+    probe = fit_probe(features, targets)
+    targets[:, 1] = 4.0
+    with pytest.raises(ValueError, match="does not vary"):
+        probe.r_squared(features, targets)
+
+
+def test_the_share_read_does_not_depend_on_the_unit_of_the_target():
+    features, targets = normal(30, 3), normal(30, 1, seed=3)
+    plain = fit_probe(features, targets).r_squared(features, targets)
+    small = fit_probe(features, 1e-3 * targets).r_squared(features, 1e-3 * targets)
+    torch.testing.assert_close(small, plain, rtol=1e-9, atol=0)
+
+
+def test_one_example_is_read_as_itself():
+    probe = fit_probe(normal(1, 3), normal(1, 2, seed=4))
+    torch.testing.assert_close(probe(normal(1, 3)), normal(1, 2, seed=4))

@@ -226,3 +226,41 @@ class TestWasserstein:
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_gaussian_kernel_is_its_formula():
+    x, y = normal(4, 3), normal(5, 3, 1)
+    squared = (x[:, None] - y).square().sum(2)
+    for width in (0.5, 2.0):
+        expected = torch.exp(-squared / (2 * width**2))
+        torch.testing.assert_close(gaussian_kernel(x, y, width), expected, rtol=1e-12, atol=0)
+    with pytest.raises(ValueError, match="width must be positive, got inf"):
+        gaussian_kernel(x, y, math.inf)
+
+
+def test_the_least_numbers_of_points_are_allowed():
+    two = torch.tensor([[0.0], [1.0]], dtype=F64)
+    # Every radius is 1; each point of one set lies in a ball of the other, those at the rim too.
+    assert neighbor_measures(two, two + 2, k=1) == (0.5, 0.5, 0.5, 0.5)
+    assert neighbor_measures(two, two, k=1) == (1.0, 1.0, 2.0, 1.0)
+    assert expected_coverage(2, 1, 1) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="and samples"):
+        expected_coverage(2, 0, 1)
+    one = torch.zeros(1, 2, dtype=F64)
+    assert wasserstein_2(one, one + 1) == pytest.approx(math.sqrt(2))
+    assert sliced_wasserstein_2(one, one + 1, torch.eye(2, dtype=F64)) == pytest.approx(1)
+    assert random_directions(1, 1, rng()).abs().item() == 1
+    for n, d in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError, match="at least 1 direction"):
+            random_directions(n, d, rng())
+
+
+def test_one_bad_row_among_good_ones_is_refused():
+    good = normal(4, 2)
+    bad = good.clone()
+    bad[2, 1] = math.nan
+    for pair in ((good, bad), (bad, good)):
+        with pytest.raises(ValueError, match="points must be finite"):
+            wasserstein_2(*pair)
+    with pytest.raises(ValueError, match="length 1"):
+        sliced_wasserstein_2(good, good, torch.tensor([[1.0, 0.0], [2.0, 0.0]], dtype=F64))
