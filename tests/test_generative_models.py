@@ -180,3 +180,53 @@ def test_dequantized_data_stay_in_their_level_and_bound_its_probability():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_least_numbers_of_rows_are_allowed_and_the_fit_is_that_of_the_offsets():
+    two = torch.tensor([[10.0], [12.0]], dtype=F64)
+    fit = fit_gaussian(two)
+    assert (fit.mean.item(), fit.covariance.item()) == pytest.approx((11.0, 1.0), abs=1e-12)
+    classes = fit_class_gaussians(torch.cat([two, two + 5]), torch.tensor([0, 0, 1, 1]))
+    assert classes.components.mean[:, 0].tolist() == [11, 16]
+    for rows, labels in ((two[:1], [0]), (torch.cat([two, two[:1]]), [0, 0, 1])):
+        with pytest.raises(ValueError, match="at least 2 rows"):
+            fit_class_gaussians(rows, torch.tensor(labels))
+
+
+def test_one_level_without_noise_among_noisy_ones_is_refused():
+    memory = Memorizer(data(4))
+    with pytest.raises(ValueError, match="sigma_t must be positive, got 0"):
+        memory.posterior_mean(data(2), scales([0.8, 0.8], [0.5, 0.0]))
+
+
+def test_a_memorizer_answers_for_batches_of_any_shape():
+    points = data(5)
+    memory, x = Memorizer(points), torch.stack([points[:4], points[1:] + 1]).reshape(2, 2, 2, 3)
+    assert memory.log_prob(x).shape == (2, 2, 2)
+    assert torch.equal(memory.log_prob(x).flatten(), memory.log_prob(x.flatten(0, 2)))
+    at = scales(0.9, 0.4)
+    assert torch.equal(
+        memory.posterior_mean(x, at).flatten(0, 2), memory.posterior_mean(x.flatten(0, 2), at)
+    )
+
+
+def test_noise_of_a_level_stays_within_half_a_level_and_the_width_is_finite():
+    x = torch.zeros(1000, dtype=F64)
+    noisy = dequantize(x, 0.25, rng())
+    u = torch.rand(1000, generator=rng(), dtype=F64)
+    assert (noisy.abs() - 0.25 * (u - 0.5).abs()).abs().max() < 1e-15
+    for share in (0.0, 1.0):
+        with pytest.raises(ValueError, match="share must lie in"):
+            Diluted(standard(1), standard(1), share)
+    with pytest.raises(ValueError, match="level_width must be positive, got inf"):
+        dequantize(x, math.inf, rng())
+
+
+def test_pairs_are_counted_in_the_order_of_reading():
+    model = Bigram("aab")
+    # From a: a once and b once, and one added to each; from b: nothing but what was added.
+    assert model.next.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert model.first.tolist() == [0.6, 0.4]
+    third = Bigram("abb")
+    assert third.next.flatten().tolist() == pytest.approx([1 / 3, 2 / 3] * 2)
+    assert third.log_prob("ab").item() == pytest.approx(math.log(0.4 * 2 / 3))

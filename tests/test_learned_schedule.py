@@ -1,5 +1,7 @@
 """A learned schedule keeps the rules of every schedule, and the bound does not see its shape."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -163,3 +165,33 @@ def test_learning_lowers_the_variance_of_the_bound_and_not_the_bound():
     variances = [m - total**2 for m, total in zip(second_moments, totals, strict=True)]
     assert variances[-1] < 0.2 * variances[0]
     assert max(totals) - min(totals) < 1e-7 * totals[0]
+
+
+def test_the_shape_starts_with_even_bends_near_a_straight_line():
+    shape = MonotoneLogSNR(4.0, -2.0, n_bends=4)
+    assert shape.centers.tolist() == [0.125, 0.375, 0.625, 0.875]
+    t = inner_times()
+    straight = 4.0 - 6.0 * t
+    assert (shape(t)[0] - straight).abs().max() < 0.05 * 6
+    slopes = shape(t)[1]
+    assert slopes.max() / slopes.min() > 0.8  # both are negative
+    assert MonotoneLogSNR(n_bends=1)(t)[0].isfinite().all()
+
+
+def test_ends_must_fall_and_be_finite_and_scales_positive():
+    for ends in ((1.0, 1.0), (1.0, -math.inf), (math.inf, 1.0), (-1.0, 1.0)):
+        with pytest.raises(ValueError, match="need finite log_snr_1 < log_snr_0"):
+            MonotoneLogSNR(*ends)
+    with pytest.raises(ValueError, match="n_bends must be at least 1, got 0"):
+        MonotoneLogSNR(n_bends=0)
+    assert VELinear(0.5).scales(torch.tensor([0.5], dtype=F64)).d_sigma_t.item() == 0.5
+
+
+@LEARNED
+def test_the_inverse_knows_the_ends_and_goes_on_along_the_tangents(schedule):
+    ends, slopes = schedule.log_snr(torch.tensor([0.0, 1.0], dtype=F64))
+    outside = torch.stack([ends[0] + 0.3, ends[1] - 0.2, ends[0], ends[1]])
+    exact = torch.stack(
+        [0.3 / slopes[0], 1 - 0.2 / slopes[1], torch.tensor(0.0), torch.tensor(1.0)]
+    )
+    assert (schedule.time(outside) - exact).abs().max() < 1e-12

@@ -211,3 +211,44 @@ def test_a_table_knows_its_conditionals():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_longest_texts_are_allowed_and_longer_ones_are_not():
+    even = table(1, 1)
+    twelve, seven = torch.zeros(12, dtype=torch.long), torch.zeros(7, dtype=torch.long)
+
+    class Even(Conditional):
+        blank = 2
+
+        def __call__(self, tokens):
+            return torch.zeros(*tokens.shape, 2, dtype=F64)
+
+    assert diffusion_bound(Even(), twelve, LinearMask()).item() == pytest.approx(12 * math.log(2))
+    assert any_order_bound(Even(), seven).item() == pytest.approx(7 * math.log(2))
+    assert chain_bound(Even(), twelve, LinearMask(), [1.0, 0.0]).item() == pytest.approx(
+        12 * math.log(2)
+    )
+    for call in (
+        lambda: diffusion_bound(Even(), torch.zeros(13, dtype=torch.long), LinearMask()),
+        lambda: any_order_bound(Even(), torch.zeros(8, dtype=torch.long)),
+        lambda: any_order_bound(even, torch.zeros(0, dtype=torch.long)),
+    ):
+        with pytest.raises(ValueError, match="enumeration"):
+            call()
+
+
+def test_times_of_a_chain_fall_strictly_from_one_to_zero():
+    x_0 = torch.tensor([0, 1, 0])
+    for times in ([1.0, 0.5, 0.5, 0.0], [1.0, 0.5, 0.6, 0.0], [1.0], [0.9, 0.0], [1.0, 0.1]):
+        with pytest.raises(ValueError, match="times must fall from 1 to 0"):
+            chain_bound(table(), x_0, LinearMask(), times)
+
+
+def test_a_table_may_be_off_by_rounding_and_have_any_number_of_characters():
+    nearly = torch.full((4,), 0.25, dtype=F64) + 2e-6
+    assert Table(nearly).blank == 4
+    with pytest.raises(ValueError, match="sum to 1"):
+        Table(torch.full((4,), 0.25, dtype=F64) + 3e-6)
+    single = table(3, 1)
+    found = single(torch.tensor([[3], [0]])).exp()
+    assert (found[0, 0] - single.joint).abs().max() < 1e-15

@@ -10,6 +10,7 @@ from scipy import integrate, stats
 
 from fromnoise.masked_bounds import Table, diffusion_bound
 from fromnoise.masked_diffusion import (
+    Conditional,
     CosineMask,
     LinearMask,
     MaskRates,
@@ -266,3 +267,50 @@ def test_revealing_in_three_steps_follows_the_law_of_the_chain(schedule):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_one_bad_draw_among_good_ones_is_refused():
+    model, x_0, u = table(), torch.zeros(2, 3, dtype=torch.long), torch.rand(2, 3, generator=rng())
+    with pytest.raises(ValueError, match=r"t must lie in \(0, 1\]"):
+        masked_cost(model, x_0, torch.tensor([0.5, 0.0]), u, LinearMask())
+    with pytest.raises(ValueError, match=r"t must lie in \[0, 1\]"):
+        LinearMask()(torch.tensor([0.5, 1.5]))
+    for n_hidden in ([1, 0], [4, 1]):
+        with pytest.raises(ValueError, match=r"n_hidden must lie in 1\.\.3"):
+            any_order_cost(model, x_0, torch.tensor(n_hidden), u)
+    for t, draws in ((torch.ones(2), u[:, :2]), (torch.ones(1), u)):
+        with pytest.raises((ValueError, TypeError), match=r"one u per token|Type-check"):
+            masked_cost(model, x_0, t, draws, LinearMask())
+
+
+def test_a_step_goes_to_an_earlier_time_and_may_begin_and_end_at_the_ends():
+    blank = torch.full((2, 3), 2)
+    done = reveal_step(table(), blank, 1.0, 0.0, LinearMask(), rng())
+    assert (done < 2).all()
+    for t, s in ((0.5, 0.5), (0.5, 0.6), (1.1, 0.5), (0.5, -0.1)):
+        with pytest.raises(ValueError, match="need 0 <= s < t <= 1"):
+            reveal_step(table(), blank, t, s, LinearMask(), rng())
+
+
+def test_blanks_are_filled_one_a_turn_and_given_tokens_stay():
+    """Texts with different numbers of blanks: each turn fills at most one of each text."""
+    tokens = torch.tensor([[2, 2, 2, 2], [2, 1, 2, 0], [1, 0, 1, 0]])
+    seen = []
+
+    class Watched(Conditional):
+        blank = 2
+
+        def __call__(self, x):
+            seen.append((x == 2).sum(1).tolist())
+            return torch.zeros(*x.shape, 2, dtype=F64)
+
+    done = fill(Watched(), tokens, rng())
+    assert (done < 2).all()
+    assert torch.equal(done[tokens < 2], tokens[tokens < 2])
+    assert [row[0] for row in seen] == [4, 3, 2, 1]
+    assert all(row[1] <= 2 and row[2] == 0 for row in seen)
+    seen.clear()
+    fill(Watched(), tokens, rng(), n_steps=2)
+    assert [row[0] for row in seen] == [4, 2]
+    assert fill(Watched(), tokens[2:], rng()).equal(tokens[2:])
+    assert fill(Watched(), tokens[:0], rng()).shape == (0, 4)
