@@ -77,13 +77,27 @@ class Break(Box):
     NAME = "break"
 
     def on_create(self, parent):
-        box = self.box(parent, role="group")
+        box = self.box(parent, role="group", id=self.head.id)
         self.label(box, self.head.title, "label break-title")
         head = etree.SubElement(box, "div", {"class": "break-head"})
         self.label(head, "Whole", "break-whole", "span")
         removed = self.head.options.get("removed", "")
         self.label(head, removed, "break-removed", "span")
         self.label(head, "Broken", "break-broken", "span")
+        return box
+
+
+class Failure(Box):
+    """A break told on a card: its title leads to it."""
+
+    NAME = "failure"
+
+    def on_create(self, parent):
+        box = self.box(parent, "section", id=self.head.id)
+        title = etree.SubElement(box, "h3", {"class": "label failure-title"})
+        etree.SubElement(title, "a", {"href": self.head.href}).text = self.head.title
+        removed = self.label(box, "Removed: ", "failure-removed")
+        etree.SubElement(removed, "span").text = self.head.options["removed"]
         return box
 
 
@@ -136,7 +150,19 @@ class ScriptBox(Details):
         )
 
 
-BOXES = (Answer, Solution, Fold, Predict, Break, Exercise, Note, Remember, FigureBox, ScriptBox)
+BOXES = (
+    Answer,
+    Solution,
+    Fold,
+    Predict,
+    Break,
+    Failure,
+    Exercise,
+    Note,
+    Remember,
+    FigureBox,
+    ScriptBox,
+)
 
 
 class BoxesExtension(BlocksExtension):

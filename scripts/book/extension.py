@@ -16,7 +16,7 @@ from markdown.extensions.toc import slugify
 from markdown.postprocessors import Postprocessor
 from markdown.preprocessors import Preprocessor
 
-from book import blocks, citations, figures, generated, glossary, guards, results
+from book import blocks, citations, failures, figures, generated, glossary, guards, results
 from book.containers import BoxesExtension
 from book.errors import BookError, Problem
 from book.maths import MARK
@@ -24,7 +24,7 @@ from book.sources import SPOKEN, Block, Bracket, Citation, Equation, Fence, Page
 from book.volume import Volume
 
 STASHED = re.compile("(?P<p><p>)?\ue000(?P<number>\\d+)\ue001(?(p)(?P<end></p>)?)")
-BOXED = (*SPOKEN, "figure", "script")
+BOXED = (*SPOKEN, "figure", "failure", "script")
 COLUMN = 76
 """Characters of code that fit into the column of text; longer blocks reach into the margin."""
 BLOCK_LEVEL = re.compile(r"<(?:div|details|ul|ol|table|section|p|dl|h\d)\b")
@@ -42,6 +42,7 @@ class Head:
     alt: str = ""
     images: dict[str, str] = field(default_factory=dict)
     size: dict[str, str] = field(default_factory=dict)
+    href: str = ""
 
 
 class BookExtension(Extension):
@@ -228,6 +229,15 @@ class Replacer(Preprocessor):
         pad = " " * block.indent
         head = Head(title=self._title(page, block, inline), options=self._options(page, block))
         chapter = self.volume.chapter_number(page.path)
+        if block.name == "break":
+            head.id = failures.anchor(block)
+        if block.name == "failure":
+            try:
+                self._story(block, head)
+            except BookError as error:
+                mark = self.attempt(block.place, figures.fail, error)
+                yield block.start, block.end, f"\n{self.stash(mark)}\n\n"
+                return
         if block.name == "exercise":
             head.number = f"{chapter}.{exercises}" if chapter else str(exercises)
         opening, closing = "", ""
@@ -251,9 +261,22 @@ class Replacer(Preprocessor):
             yield at, at, opening
         yield block.body_end, block.end, f"{closing}\n{pad}{slashes}\n\n"
 
+    def _story(self, block: Block, head: Head) -> None:
+        """A card's title, and what was removed, are those of the break that it tells of."""
+        path, told = failures.find(self.volume, block.argument)
+        head.title = self._inline(told.argument, path)
+        head.options = {"removed": self._inline(told.options.get("removed", ""), path)}
+        head.href = self.volume.href(path, failures.anchor(told))
+        head.id = block.argument.replace("#", "-")
+
+    def _inline(self, text: str, path: str) -> str:
+        """A line of text with its formulas and numbers replaced."""
+        part = parse(text, path, front_matter=False)
+        return _applied(part.text, sorted(self._inline_edits(part)), 0, len(part.text))
+
     def _title(self, page: Page, block: Block, inline: list) -> str:
         """The title of a box with its formulas and numbers replaced."""
-        if block.name == "figure" or not block.argument:
+        if block.name in ("figure", "failure") or not block.argument:
             return ""
         start, end = block.argument_start, block.argument_start + len(block.argument)
         return _applied(page.text, [e for e in inline if start <= e[0] < end], start, end)
@@ -262,9 +285,7 @@ class Replacer(Preprocessor):
         """The options that are read by people, with their formulas and numbers replaced."""
         options = dict(block.options)
         if "removed" in options:
-            part = parse(options["removed"], page.path, front_matter=False)
-            edits = sorted(self._inline_edits(part))
-            options["removed"] = _applied(part.text, edits, 0, len(part.text))
+            options["removed"] = self._inline(options["removed"], page.path)
         return options
 
     def _fence(self, fence: Fence) -> str:

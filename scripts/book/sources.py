@@ -26,6 +26,7 @@ BLOCKS = {
     "remember": (False, ()),
     "bibliography": (False, ()),
     "experiments": (False, ()),
+    "failure": (True, ()),
     "ledger": (False, ()),
     "modules": (False, ()),
     "companions": (False, ()),

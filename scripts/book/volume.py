@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from book import blocks, citations, glossary, guards, maths, node, results, sections
+from book import blocks, citations, failures, glossary, guards, maths, node, results, sections
 from book.errors import BookError, Place, Problem
 from book.sources import DISPLAY, INLINE, Equation, Figure, Page, parse_page
 
@@ -159,6 +159,7 @@ class Volume:
             for fence in page.fences:
                 if fence.source and blocks.is_python(fence):
                     yield from _try(fence.place, sections.shown_code, self.root, fence.source)
+        yield from failures.problems(self)
 
     def figure_files(self, figure: Figure) -> tuple[str, str, dict[str, Any]]:
         """Light and dark drawing of a figure, as paths under docs, and its manifest."""

@@ -133,3 +133,30 @@ def test_the_ledger_lists_everything_and_counts_it(shelf):
     assert counts["Measured numbers, each read from a result"] == "1"
     assert counts["Python blocks, each run alone"] == "2"
     assert counts["of them sections of the library"] == "1"
+
+
+BREAK = "/// break | {}\n    removed: the $D$ term\nIt fails.\n///\n"
+CARD = "# Failures\n\n/// failure | elbo#{}\nIt cost [[elbo/gap#gap.mean|.2f]] nats.\n///\n"
+
+
+def test_a_card_takes_title_and_removed_part_from_its_break(shelf):
+    shelf.put("docs/chapters/elbo.md", "# T\n\n" + BREAK.format("Without the $D$"))
+    html = shelf.render(CARD.format("without-the"), "failures.md")
+    assert '<section class="failure" id="elbo-without-the">' in html
+    assert '<a href="chapters/elbo.md#break-without-the">Without the <math>' in html
+    assert "Removed: <span>the <math><mi>D</mi></math> term</span>" in html
+    assert ">0.61</data> nats." in html
+    assert 'id="break-without-the"' in shelf.render(BREAK.format("Without the $D$"))
+
+
+def test_breaks_and_cards_belong_to_each_other(shelf):
+    shelf.put("docs/failures.md", CARD.format("worse"))
+    text = "# T\n\n" + BREAK.format("Worse")
+    assert shelf.problems(text) == []
+    [problem] = shelf.problems(text + "\n" + BREAK.format("Worst"))
+    assert problem.endswith("failures.md has no card for elbo#worst")
+    [problem] = shelf.problems(text + "\n" + BREAK.format("Worse"))
+    assert problem.endswith("two breaks are called Worse")
+    shelf.put("docs/failures.md", CARD.format("worse") + CARD.format("bad").partition("\n\n")[2])
+    [problem] = shelf.problems(text)
+    assert problem == "failures.md:6: there is no break elbo#bad; elbo has elbo#worse"
