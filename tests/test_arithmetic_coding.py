@@ -164,3 +164,39 @@ def test_a_packed_message_comes_back():
 def test_bad_input_is_refused_by_name(call, message_):
     with pytest.raises(ValueError, match=message_):
         call()
+
+
+def test_one_symbol_is_enough_and_none_is_not():
+    assert AdaptiveCounts(1).next_probabilities(torch.zeros(0, dtype=torch.long)).tolist() == [1]
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        AdaptiveCounts(0)
+
+
+def test_probabilities_that_do_not_quite_sum_to_one_are_scaled():
+    p = torch.tensor([0.25, 0.75 + 8e-6], dtype=F64)
+    share = p / p.sum()
+    assert ideal_bits(torch.tensor([1]), Fixed(p)) == pytest.approx(-math.log2(share[1]), rel=1e-12)
+    edges = cumulative_counts(p)
+    assert edges[1] / edges[-1] == pytest.approx(float(share[0]), rel=1e-12)
+
+
+def test_only_the_symbol_at_hand_is_checked_against_the_model():
+    """A model may know fewer symbols at first: each is held against its own moment."""
+
+    class Growing:
+        def next_probabilities(self, prefix):
+            return torch.full((2 + len(prefix),), 1 / (2 + len(prefix)), dtype=F64)
+
+    symbols = torch.tensor([1, 2, 3])
+    assert ideal_bits(symbols, Growing()) == pytest.approx(math.log2(2 * 3 * 4), rel=1e-12)
+    bits = arithmetic_encode(symbols, Growing())
+    assert torch.equal(arithmetic_decode(bits, Growing(), 3), symbols)
+
+
+def test_halves_and_quarters_are_told_apart_exactly():
+    """Even bets put every edge on a power of two: a word is the message itself and two bits."""
+    even = Fixed(torch.tensor([0.5, 0.5], dtype=F64))
+    for text in product((0, 1), repeat=6):
+        bits = arithmetic_encode(torch.tensor(text), even)
+        assert len(bits) <= 6 + 2
+        assert arithmetic_decode(bits, even, 6).tolist() == list(text)

@@ -130,3 +130,85 @@ def test_with_doubt_it_answers_for_impossible_texts():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_word_that_stands_twice_in_a_slot_counts_with_both_weights():
+    """Common beginnings share their edges: the weights add up."""
+    grammar = Grammar({"start": [("ab", 1.0, "start"), ("ac", 2.0, "start"), ("b", 1.0, "start")]})
+    shares = {}
+    for source, character, p in zip(grammar.source, grammar.character, grammar.p, strict=True):
+        shares[int(source), grammar.vocabulary.decode([int(character)])] = float(p)
+    assert shares[0, "a"] == pytest.approx(3 / 4)
+    after_a = next(source for source, _ in shares if source != 0)
+    assert shares[after_a, "b"] == pytest.approx(1 / 3)
+
+
+def test_long_run_shares_stay_as_they_are_and_sum_to_one():
+    grammar = Grammar(sentences())
+    step = torch.zeros(grammar.n_states, grammar.n_states, dtype=torch.float64)
+    step.index_put_((grammar.source, grammar.target), grammar.p, accumulate=True)
+    assert (grammar.stationary @ step - grammar.stationary).abs().max() < 1e-12
+    assert abs(grammar.stationary.sum() - 1) < 1e-12
+    assert grammar.stationary.min() > 0
+
+
+def test_a_slot_and_a_character_may_be_alone():
+    grammar = Grammar({"s": [("a", 1.0, "s")]})
+    assert grammar.n_states == 1
+    assert grammar.entropy_rate() == 0
+    assert grammar.sample(0, rng()).shape == (0,)
+    assert grammar.sample(1, rng()).tolist() == [0]
+    assert grammar.predictions(torch.zeros(2, 3, dtype=torch.long)).tolist() == [[[1.0]] * 3] * 2
+    with pytest.raises(ValueError, match="at least 0, got -1"):
+        grammar.sample(-1, rng())
+
+
+def test_rows_of_other_shape_or_range_are_refused():
+    grammar = Grammar(SMALL)
+    top = grammar.blank
+    for tokens in ([[0, top + 1]], [[top + 1, 0]], [[0, -1]], [[-1, 0]]):
+        with pytest.raises(ValueError, match="tokens must lie in"):
+            grammar(torch.tensor(tokens))
+    for tokens in (torch.zeros(3, dtype=torch.long), torch.zeros(1, 3), torch.zeros(3)):
+        with pytest.raises((ValueError, TypeError), match=r"rows of int64|Type-check"):
+            grammar(tokens)
+
+
+def test_bad_slots_are_refused():
+    for slots, message in (
+        ({"a": [("x", 1.0, "a")], "b": []}, "needs slots with words"),
+        ({"a": [("x", math.inf, "a")]}, "weight of 'x' must be positive"),
+        ({"a": [("x", 0.0, "a")]}, "weight of 'x' must be positive"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Grammar(slots)
+
+
+def test_one_impossible_row_among_possible_ones_is_refused():
+    grammar = Grammar(SMALL)
+    fine = grammar.sample(4, rng())
+    letter = grammar.vocabulary.encode("n")
+    torn = torch.cat([letter, letter, letter, letter])
+    with pytest.raises(ValueError, match="row 1 cannot stand together"):
+        grammar(torch.stack([fine, torn]))
+
+
+def test_the_small_english_has_the_stated_words_and_weights():
+    """The book's numbers hang on these weights; a plural is half as common as its singular."""
+    slots = sentences()
+    assert set(slots) == {
+        *("start", "object", "one", "many", "any", "one ", "many ", "any ", "one is", "many are"),
+        *("one is that", "many are that", "one is that the", "many are that the"),
+        *("one is still", "many are still"),
+    }
+    nouns = [("dog", 8.0), ("cat", 5.0), ("bird", 3.0), ("horse", 2.0), ("girl", 2.0)]
+    assert slots["one "] == [(noun + ". ", weight, "start") for noun, weight in nouns]
+    assert slots["many "] == [(noun + "s. ", weight / 2, "start") for noun, weight in nouns]
+    assert slots["start"] == [("the ", 6.0, "any"), ("a ", 3.0, "one"), ("some ", 2.0, "many")]
+    assert slots["object"] == [("the ", 6.0, "any "), ("a ", 3.0, "one "), ("some ", 2.0, "many ")]
+    assert slots["one"][:3] == [("tall ", 4.0, "one"), ("big ", 3.0, "one"), ("red ", 1.0, "one")]
+    doing = {"sees ": 4.0, "likes ": 3.0, "finds ": 2.0, "helps ": 1.0}
+    being = {"sleeps. ": 3.0, "sings. ": 2.0, "waits. ": 1.0}
+    said = {word: weight for word, weight, _ in slots["one is"]}
+    assert said == {**doing, **being, "that ": 8.0}
+    assert [word for word, _, _ in slots["many are that"]] == [w[:-2] + " the " for w in doing]

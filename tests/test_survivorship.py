@@ -116,3 +116,42 @@ def test_training_never_silences_both_units():
 def test_what_cannot_be_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_no_hits_and_one_plane_are_allowed():
+    flown = fly(Fleet(AREA, CHANCE, 0.0), 1, rng())
+    assert flown.hits.tolist() == [[0, 0, 0]]
+    assert flown.returned.tolist() == [True]
+    with pytest.raises(ValueError, match="n_planes must be at least 1, got 0"):
+        fly(Fleet(AREA, CHANCE, 0.0), 0, rng())
+    for hits in (-0.1, math.inf):
+        with pytest.raises(ValueError, match="hits must be at least 0 and finite"):
+            Fleet(AREA, CHANCE, hits)
+    one = torch.ones(1, dtype=F64)
+    assert vulnerability(one / 2, one[0], one).tolist() == [0]
+
+
+def test_one_bad_share_among_good_ones_is_refused():
+    holes, half = AREA.expand(2, 3), torch.tensor([0.5, 0.5], dtype=F64)
+    assert vulnerability(holes, half, AREA).shape == (2, 3)
+    for returned in ([0.5, 0.0], [0.5, 1.1]):
+        with pytest.raises(ValueError, match="returned must lie in"):
+            vulnerability(holes, torch.tensor(returned, dtype=F64), AREA)
+    nothing = torch.stack([AREA, 0 * AREA])
+    with pytest.raises(ValueError, match="nothing can be said"):
+        vulnerability(nothing, torch.tensor([0.5, 1.0], dtype=F64), AREA)
+    # Even a few holes are something to say.
+    few = vulnerability(0.1 * AREA, torch.tensor(0.95, dtype=F64), AREA)
+    assert few.isfinite().all()
+    for area in ([0.0, 0.7, 0.3], [-0.1, 0.8, 0.3], [0.2, 0.5, 0.4]):
+        with pytest.raises(ValueError, match="positive with sum 1"):
+            Fleet(torch.tensor(area, dtype=F64), CHANCE, 1.0)
+    with pytest.raises(ValueError, match="positive with sum 1"):
+        Fleet(torch.zeros(0), torch.zeros(0), 1.0)
+
+
+def test_the_waist_is_two_units_wide():
+    with seeded(0):
+        network = TwoWay(5, n_hidden=7)
+    shapes = [tuple(weight.shape) for weight in network.parameters()]
+    assert shapes == [(7, 5), (7,), (2, 7), (2,), (1, 2), (1,)]

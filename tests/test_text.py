@@ -180,3 +180,31 @@ def test_rows_keep_the_order_and_drop_the_rest():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_rows_may_be_one_character_long_or_the_whole_text():
+    tokens = torch.arange(5)
+    assert chunks(tokens, 1).shape == (5, 1)
+    assert chunks(tokens, 5).tolist() == [[0, 1, 2, 3, 4]]
+    for length in (0, 6):
+        with pytest.raises(ValueError, match=r"length must lie in 1\.\.5"):
+            chunks(tokens, length)
+
+
+def test_every_token_must_be_a_character_or_the_blank():
+    vocabulary = Vocabulary("ab")
+    assert vocabulary.decode([2, 0, 1]) == "_ab"
+    assert vocabulary.decode([1]) == "b"
+    for tokens in ([0, 3], [3, 0], [0, -1], [-1, 0]):
+        with pytest.raises(ValueError, match="tokens must lie in"):
+            vocabulary.decode(tokens)
+
+
+def test_the_loss_is_the_mean_over_characters_and_the_temperature_finite():
+    network = random_transformer()
+    tokens = torch.tensor([[0, 1, 2, 1], [2, 2, 0, 1]])
+    expected = -log_prob(network, tokens).sum() / 8
+    torch.testing.assert_close(next_character_loss(network, (tokens,), rng()), expected)
+    for temperature in (0.0, math.inf):
+        with pytest.raises(ValueError, match="temperature must be positive"):
+            TextModel(network, temperature)

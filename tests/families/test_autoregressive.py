@@ -140,3 +140,39 @@ def test_it_learns_the_ring(ring, ring_data, held_out, order):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_least_sizes_are_allowed_and_none_below():
+    model = Autoregressive(1, n_components=1, width=1)
+    assert model.sample(3, rng()).shape == (3, 1)
+    for sizes in ((0, None, 1, 1), (1, None, 0, 1), (1, None, 1, 0)):
+        with pytest.raises(ValueError, match="sizes must be at least 1"):
+            Autoregressive(*sizes)
+
+
+def test_bells_begin_spread_over_three_deviations():
+    model = Autoregressive(2, n_components=4, width=8)
+    assert model.network[-1].bias[4:8].tolist() == pytest.approx([-1.5, -0.5, 0.5, 1.5])
+
+
+def test_the_network_is_shown_earlier_entries_zeros_and_which_entry_is_drawn():
+    model, shown = random_model(3, order=(2, 0, 1)), []
+    model.network.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0]))
+    x = torch.tensor([[1.0, 2.0, 3.0]], dtype=F64)
+    u = ((x - model.shift) / model.scale)[0].tolist()
+    found = model.conditional(x, 0)
+    assert shown[0][0].tolist() == pytest.approx([0, 0, u[2], 1, 0, 0])
+    logits, means, log_stds = model.network(shown[0]).chunk(3, -1)
+    scale, shift = model.scale[0], model.shift[0]
+    torch.testing.assert_close(found.log_weights, logits.log_softmax(-1))
+    torch.testing.assert_close(found.means, shift + scale * means)
+    torch.testing.assert_close(found.stds, scale * (5 * torch.tanh(log_stds / 5)).exp())
+
+
+def test_an_entry_that_does_not_vary_is_refused_and_a_small_one_is_not():
+    settings = dataclasses.replace(SETTINGS, n_steps=1, batch_size=2, warmup_steps=0)
+    with pytest.raises(ValueError, match="every entry of the data must vary"):
+        fit(torch.tensor([[0.0, 1.0], [0.01, 1.0]]), width=2, settings=settings)
+    fitted = fit(torch.tensor([[0.0, 1.0], [0.01, 1.5]]), width=2, settings=settings)
+    assert fitted.scale.tolist() == pytest.approx([0.005, 0.25])
+    assert fitted.shift.tolist() == pytest.approx([0.005, 1.25])

@@ -121,3 +121,32 @@ def test_it_learns_the_ring(ring, ring_data, held_out):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_even_and_odd_entries_take_turns_beginning_with_the_even_ones():
+    flow = NormalizingFlow(5, n_layers=3)
+    even = [True, False, True, False, True]
+    assert [layer.kept.tolist() for layer in flow.layers] == [
+        even,
+        [not kept for kept in even],
+        even,
+    ]
+
+
+def test_the_least_sizes_are_allowed_and_none_below():
+    flow = NormalizingFlow(2, n_layers=1, width=1)
+    assert flow.sample(3, rng()).shape == (3, 2)
+    for sizes in ((1, 1, 1), (2, 0, 1), (2, 1, 0)):
+        with pytest.raises(ValueError, match="need n_dims >= 2"):
+            NormalizingFlow(sizes[0], None, *sizes[1:])
+
+
+def test_an_entry_that_does_not_vary_is_refused_and_a_small_one_is_not():
+    settings = dataclasses.replace(SETTINGS, n_steps=1, batch_size=2, warmup_steps=0)
+    data = torch.tensor([[0.0, 1.0], [0.01, 1.0]])
+    with pytest.raises(ValueError, match="every entry of the data must vary"):
+        fit(data, n_layers=1, width=2, settings=settings)
+    fitted = fit(torch.tensor([[0.0, 1.0], [0.01, 1.5]]), n_layers=1, width=2, settings=settings)
+    # The deviation of two values is half their distance; the mean lies between them.
+    assert fitted.scale.tolist() == pytest.approx([0.005, 0.25])
+    assert fitted.shift.tolist() == pytest.approx([0.005, 1.25])

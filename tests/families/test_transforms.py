@@ -88,3 +88,17 @@ def test_zero_parameters_are_nearly_the_identity(transform):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_layer_scales_by_e_cubed_at_most_and_by_the_parameter_if_it_is_small():
+    u = torch.ones(3, dtype=F64)
+    s = torch.tensor([0.01, 3.0, 1e4], dtype=F64)
+    _, log_slope = Affine()(u, torch.stack([torch.zeros(3, dtype=F64), s], -1))
+    assert log_slope.tolist() == pytest.approx([0.01, 3 * math.tanh(1), 3], rel=1e-4)
+
+
+def test_two_bins_are_the_fewest_and_the_reach_is_positive():
+    for options in ((1, 4.0), (2, 0.0), (2, math.inf)):
+        with pytest.raises(ValueError, match="need n_bins >= 2 and reach > 0"):
+            Spline(*options)
+    assert Spline(2, 0.5).n_parameters == 5
