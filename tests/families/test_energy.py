@@ -203,3 +203,75 @@ def test_it_learns_the_ring(ring, ring_data, held_out):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_training_moves_the_chains_then_the_weights_at_a_falling_rate():
+    """Three rounds by hand, with starts anew, the cosine of the rate and the kept average."""
+    data = normal(9, 2, seed=4) * torch.tensor([0.5, 2.0], dtype=F64) + 1
+    settings = Settings(
+        n_steps=3,
+        batch_size=4,
+        learning_rate=0.01,
+        n_chains=6,
+        n_chain_steps=2,
+        restart=0.3,
+        seed=5,
+    )
+    found = fit(data, width=4, settings=settings)
+    model = EnergyModel(2, 4, seed=5).double()
+    model.center.copy_(data.mean(0))
+    model.bowl_width.copy_(data.std(0, correction=0)[1])
+    kept = [weight.detach().clone() for weight in model.parameters()]
+    generator = torch.Generator().manual_seed(5)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, betas=(0.9, 0.99))
+    chains = model.start(6, generator)
+    for step, share in ((1, 1.0), (2, 0.75), (3, 0.25)):
+        optimizer.param_groups[0]["lr"] = 0.01 * share
+        anew = torch.rand(6, generator=generator) < 0.3
+        chains = torch.where(anew[:, None], model.start(6, generator), chains)
+        chains = langevin(model.score, chains, 2, settings.chain_step, generator)
+        rows = data[torch.randint(9, (4,), generator=generator)]
+        optimizer.zero_grad()
+        (model.energy(rows).mean() - model.energy(chains).mean()).backward()
+        optimizer.step()
+        weight = (1 - settings.ema_decay) / (1 - settings.ema_decay**step)
+        for average, new in zip(kept, model.parameters(), strict=True):
+            average.lerp_(new.detach(), weight)
+    for weight, right in zip(found.parameters(), kept, strict=True):
+        torch.testing.assert_close(weight, right, rtol=1e-9, atol=1e-9)
+        assert not weight.requires_grad
+
+
+def test_the_least_settings_are_allowed_and_none_below():
+    model = EnergyModel(1, 1)
+    assert model.energy(torch.zeros(3, 1)).shape == (3,)
+    assert model.log_partition(0.5, 2).isfinite()
+    for grid in ((0.0, 5), (1.0, 1)):
+        with pytest.raises(ValueError, match="need reach > 0"):
+            model.log_partition(*grid)
+    Settings(n_steps=1, batch_size=1, n_chains=1, n_chain_steps=1, restart=0.0, ema_decay=0.0)
+    Settings(restart=1.0)
+    for bad in (
+        {"n_steps": 0},
+        {"batch_size": 0},
+        {"n_chains": 0},
+        {"n_chain_steps": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": math.inf},
+        {"chain_step": 0.0},
+        {"chain_step": math.inf},
+        {"restart": -0.1},
+        {"restart": 1.1},
+        {"ema_decay": -0.1},
+        {"ema_decay": 1.0},
+    ):
+        with pytest.raises(ValueError, match=r"must (be|lie)"):
+            Settings(**bad)
+
+
+def test_data_that_vary_along_one_axis_only_still_have_a_width():
+    settings = dataclasses.replace(SETTINGS, n_steps=1, batch_size=2, n_chains=2, n_chain_steps=1)
+    fitted = fit(torch.tensor([[0.0, 1.0], [0.02, 1.0]]), width=2, settings=settings)
+    assert fitted.bowl_width == pytest.approx(0.01)
+    with pytest.raises(ValueError, match="do not vary"):
+        fit(torch.ones(3, 2), width=2, settings=settings)

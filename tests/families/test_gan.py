@@ -193,3 +193,62 @@ def test_it_learns_the_ring(ring, ring_data):
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7])
+def test_training_is_the_two_players_steps_in_turn(penalty):
+    """Two rounds by hand: the mean losses, the penalty's weight, and the average that is kept."""
+    data = torch.randn(9, 2, generator=rng(1), dtype=F64)
+    settings = Settings(n_steps=2, batch_size=5, learning_rate=0.01, penalty=penalty, seed=3)
+    found = fit(data, n_latents=2, width=4, settings=settings)
+    model = GAN(2, 2, 4, seed=3).double()
+    kept = [weight.detach().clone() for weight in model.generator.parameters()]
+    generator = torch.Generator().manual_seed(3)
+    players = [
+        torch.optim.Adam(part.parameters(), lr=0.01, betas=(0.0, 0.99))
+        for part in (model.discriminator, model.generator)
+    ]
+    for step in (1, 2):
+        real = data[torch.randint(9, (5,), generator=generator)]
+        z = torch.randn(5, 2, generator=generator, dtype=F64)
+        logit = model.discriminator
+        cost = -torch.log(torch.sigmoid(logit(real))).mean()
+        cost = cost - torch.log(1 - torch.sigmoid(logit(model.generator(z)))).mean()
+        leaf = real.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(logit(leaf).sum(), leaf, create_graph=True)
+        cost = cost + penalty / 2 * slope.square().sum() / 5
+        players[0].zero_grad()
+        cost.backward()
+        players[0].step()
+        players[1].zero_grad()
+        (-torch.log(torch.sigmoid(logit(model.generator(z)))).mean()).backward()
+        players[1].step()
+        # The mean of both, the older one with the weight of the decay.
+        share = (1 - settings.ema_decay) / (1 - settings.ema_decay**step)
+        for average, weight in zip(kept, model.generator.parameters(), strict=True):
+            average.lerp_(weight.detach(), share)
+    for own, expected in (
+        (found.discriminator, list(model.discriminator.parameters())),
+        (found.generator, kept),
+    ):
+        for weight, right in zip(own.parameters(), expected, strict=True):
+            torch.testing.assert_close(weight, right.detach(), rtol=1e-9, atol=1e-9)
+            assert not weight.requires_grad
+
+
+def test_the_least_settings_are_allowed_and_none_below():
+    assert GAN(1, 1, 1).sample(3, rng()).shape == (3, 1)
+    assert GAN(1, 1, 1).logit(torch.zeros(3, 1)).shape == (3,)
+    Settings(n_steps=1, batch_size=1, penalty=0.0, ema_decay=0.0)
+    for bad in (
+        {"n_steps": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": math.inf},
+        {"penalty": -0.1},
+        {"penalty": math.inf},
+        {"ema_decay": -0.1},
+        {"ema_decay": 1.0},
+    ):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            Settings(**bad)
