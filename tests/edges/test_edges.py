@@ -53,6 +53,7 @@ guided_score
     "halves": {
         "its parameters or partner are float32, and PyTorch promotes": """
 LinearDenoiser.__call__ Conditionals.log_prob Autoregressive.conditional Autoregressive.log_prob
+Rescaling.apply Rescaling.undo
 EnergyModel.energy EnergyModel.log_prob NormalizingFlow.log_prob NormalizingFlow.to_noise
 gaussians.Gaussian.noised GaussianMixture.noised measurement_guided masked_cost any_order_cost
 mean_flow_step mean_flow_target mean_flow_loss combine distillation_loss
