@@ -35,3 +35,35 @@ def test_the_autoregressive_chain_sums_to_one_over_all_images():
     z = randn(1, 2).expand(len(images), 2)
     total = likelihood.log_prob(decoder(z, images), images).exp().sum()
     assert total.item() == pytest.approx(1, abs=1e-12)
+
+
+def test_the_outputs_are_the_masked_sums():
+    with torch.random.fork_rng():
+        decoder = AutoregressiveDecoder(2, 3, 2, 5).double().eval()
+    x, z = randn(4, 3), randn(4, 2, seed=1)
+    last = [0, 1, 0, 1, 0]
+    weights = dict(decoder.named_parameters())
+    assert set(weights) == {
+        *("from_z.weight", "from_z.bias", "from_x.weight"),
+        *("out_z.weight", "out_z.bias", "out.weight"),
+    }
+    hidden = []
+    for j in range(5):
+        seen = x[:, : last[j] + 1] @ weights["from_x.weight"][j, : last[j] + 1]
+        inner = z @ weights["from_z.weight"][j] + weights["from_z.bias"][j] + seen
+        hidden.append(inner * torch.sigmoid(inner))
+    found = decoder(z, x)
+    for i in range(3):
+        for parameter in range(2):
+            row = 2 * i + parameter
+            out = z @ weights["out_z.weight"][row] + weights["out_z.bias"][row]
+            out = out + sum(
+                hidden[j] * weights["out.weight"][row, j] for j in range(5) if last[j] < i
+            )
+            torch.testing.assert_close(found[:, i, parameter], out, rtol=1e-12, atol=1e-12)
+    with torch.random.fork_rng():
+        assert AutoregressiveDecoder(2, 1, 1, 4)(torch.zeros(1, 2), torch.zeros(1, 1)).shape == (
+            1,
+            1,
+            1,
+        )

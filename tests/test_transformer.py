@@ -1,5 +1,7 @@
 """A causal network never looks ahead; the other sees both sides; their weights are the same."""
 
+import math
+
 import pytest
 import torch
 
@@ -125,3 +127,29 @@ def test_both_uses_have_the_same_weights():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_least_sizes_are_allowed_and_none_below():
+    network = Transformer(1, 1, 2, n_heads=1)
+    assert network(torch.zeros(1, 1, dtype=torch.long)).shape == (1, 1, 1)
+    for sizes in ((0, 1, 2, 1), (1, 0, 2, 1), (1, 1, 0, 1), (1, 1, 2, 0)):
+        with pytest.raises(ValueError, match="sizes must be at least 1"):
+            Transformer(*sizes[:3], n_heads=sizes[3])
+    for tokens in ([0, 2], [2, 0], [0, -1], [-1, 0]):
+        with pytest.raises(ValueError, match=r"tokens must lie in 0\.\.1"):
+            Transformer(1, 2, 2, n_heads=1)(torch.tensor([tokens]))
+
+
+def test_one_pair_turns_by_a_quarter_per_place_and_the_slowest_by_a_quarter_in_all():
+    one = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    quarter = rotate(one.expand(3, 2), 1)
+    expected = torch.tensor([[1.0, 0], [0, 1], [-1, 0]], dtype=torch.float64)
+    assert (quarter - expected).abs().max() < 1e-15
+    assert (rotate(one.expand(3, 2), 50) - expected).abs().max() < 1e-15
+    slow = torch.zeros(6, 4, dtype=torch.float64)
+    slow[:, 1] = 1  # the first entry of the second pair
+    turned = rotate(slow, 5)
+    assert turned[5, 3] == pytest.approx(1)
+    assert turned[1, 3] == pytest.approx(math.sin(math.pi / 10))
+    with pytest.raises(ValueError, match="longest >= 1, got 2 and 0"):
+        rotate(one, 0)
