@@ -3,7 +3,8 @@
     docs/chapters/diffusion.md -> src/fromnoise/diffusion.py -> tests/test_diffusion.py
       -> scripts/experiments/diffusion/<name>.py -> docs/figures/diffusion/<name>.json
 
-A reader who holds any of these files finds the others by changing the root of its path.
+A reader who holds any of these files finds the others by changing the root of its path. Where a
+chapter needs several modules, a package of its name with a folder of tests stands for the first two.
 """
 
 import ast
@@ -39,9 +40,12 @@ def from_chapters(book: Book) -> Iterator[Fault]:
     """A chapter has a module, an experiment and checks of its equations."""
     for chapter in book.chapters:
         name = chapter.stem
+        code = (f"src/{PACKAGE}/{name}.py", f"tests/test_{name}.py")
+        if (book.root / f"src/{PACKAGE}/{name}" / "__init__.py").is_file():
+            code = (f"src/{PACKAGE}/{name}", f"tests/{name}")
         wanted = {
-            f"src/{PACKAGE}/{name}.py": "module",
-            f"tests/test_{name}.py": "test",
+            code[0]: "module",
+            code[1]: "test",
             f"tests/equations/test_{name}.py": "file of equation checks",
             f"scripts/experiments/{name}": "folder of experiments",
         }

@@ -3,6 +3,7 @@
 import pytest
 
 import check_site
+from checking import trail
 
 CASES = {
     "chapter without module": ("src/fromnoise/toy.py", None, "has no module"),
@@ -39,3 +40,30 @@ def test_a_break_of_the_trail_is_caught(book, case):
         file.write_text(text)
     found = check_site.faults(book, ("trail",))
     assert any(fault.code == "trail" and sentence in fault.sentence for fault in found), found
+
+
+@pytest.fixture
+def packaged(book):
+    """The same book, with a package and a folder of tests in the place of the chapter's module."""
+    for old, new in (
+        ("src/fromnoise/toy.py", "src/fromnoise/toy/parts.py"),
+        ("tests/test_toy.py", "tests/toy/test_parts.py"),
+    ):
+        (book.root / new).parent.mkdir()
+        (book.root / old).rename(book.root / new)
+    (book.root / "src/fromnoise/toy/__init__.py").write_text('"""Toys."""\n')
+    return book
+
+
+def test_a_package_of_a_chapters_name_serves_as_its_module(packaged):
+    found = [fault.sentence for fault in trail.from_chapters(packaged)]
+    assert found == []
+
+
+def test_a_package_without_its_folder_of_tests_is_caught(packaged):
+    (packaged.root / "tests/toy/test_parts.py").unlink()
+    (packaged.root / "tests/toy").rmdir()
+    found = [fault.sentence for fault in trail.from_chapters(packaged)]
+    assert found == ["the chapter has no test: tests/toy"]
+    found = [fault.sentence for fault in trail.from_modules(packaged)]
+    assert found == ["the module has no test: tests/toy/test_parts.py"]
