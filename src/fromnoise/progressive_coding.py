@@ -86,10 +86,10 @@ def progressive_code(
 def gaussian_rate(variances: Float[Tensor, " dim"], distortion: float) -> float:
     r"""Fewest nats that describe a Gaussian up to a squared error: reverse water-filling.
 
-    $$R(D) = \sum_i \tfrac12 \log \frac{c_i}{\min(c_i, \theta)}, \qquad
-    \sum_i \min(c_i, \theta) = D.$$
+    $$R(D) = \sum_i \tfrac12 \log \frac{c_i}{\min(c_i, \vartheta)}, \qquad
+    \sum_i \min(c_i, \vartheta) = D.$$
 
-    Axes with less variance than the water level $\theta$ are not described at all.
+    Axes with less variance than the water level $\vartheta$ are not described at all.
 
     Args:
         variances: $c_i$, along the principal axes.
@@ -141,6 +141,10 @@ def dct_levels(images: Images, step: float) -> Int[Tensor, "*batch height width"
 
 def from_dct_levels(levels: Int[Tensor, "*batch height width"], step: float) -> Images:
     """The images that whole steps of the coefficients stand for, in float64.
+
+    Args:
+        levels: Whole steps, as `dct_levels` gives them.
+        step: Size of a step.
 
     Raises:
         ValueError: If the step is not positive.
