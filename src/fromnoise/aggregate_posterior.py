@@ -97,7 +97,11 @@ def rate_split(
 
 
 class Plane(NamedTuple):
-    """Square grid over codes of two entries."""
+    """Square grid over codes of two entries.
+
+    Attributes:
+        n_side: Points along a side.
+    """
 
     z: Float[Tensor, "points 2"]
     log_cell: float

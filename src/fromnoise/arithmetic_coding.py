@@ -35,6 +35,9 @@ class AdaptiveCounts:
     Here $\#a$ counts the symbol among the $i - 1$ that came before and $n$ is the number of
     symbols; nothing needs to be sent in advance.
 
+    Args:
+        n_outcomes: Number of symbols $n$.
+
     Source:
         The rule of succession, Laplace 1774.
     """
@@ -50,7 +53,11 @@ class AdaptiveCounts:
         self.n_outcomes = n_outcomes
 
     def next_probabilities(self, prefix: Symbols) -> Probabilities:
-        """Shares of the symbols so far, with one added to each count."""
+        """Shares of the symbols so far, with one added to each count.
+
+        Args:
+            prefix: The symbols so far.
+        """
         counts = 1 + torch.bincount(prefix, minlength=self.n_outcomes).double()
         return counts / counts.sum()
 

@@ -1,4 +1,8 @@
-"""What every method does with a batch: ask at one time, draw noise like it, check its shape."""
+"""What every method does with a batch: ask at one time, draw noise like it, check its shape.
+
+Source:
+    The book's own.
+"""
 
 from collections.abc import Callable
 
@@ -12,7 +16,13 @@ PerExample = Float[Tensor, "#batch"]
 
 
 def ask(function: Callable[[Tensor, Tensor], Tensor], x_t: Batch, t: Float[Tensor, ""]) -> Tensor:
-    """Ask a denoiser, a score or a velocity about a batch whose examples share one time."""
+    """Ask a denoiser, a score or a velocity about a batch whose examples share one time.
+
+    Args:
+        function: A denoiser, a score or a velocity, of data and one time per example.
+        x_t: The batch.
+        t: The time that all share.
+    """
     return function(x_t, t.to(x_t).expand(len(x_t)))
 
 

@@ -1,4 +1,8 @@
-"""What a training run is between two steps, written whole and read back to the same bits."""
+"""What a training run is between two steps, written whole and read back to the same bits.
+
+Source:
+    The book's own.
+"""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +18,13 @@ from fromnoise.provenance import load_tensors, save_tensors
 
 @dataclass
 class TrainingState:
-    """Everything that decides the next step, so that saving it saves the run."""
+    """Everything that decides the next step, so that saving it saves the run.
+
+    Attributes:
+        records: What was measured so far.
+        loss_sum: Sum of the losses since the last record.
+        loss_count: Their number.
+    """
 
     network: nn.Module
     """The network being trained."""

@@ -35,6 +35,10 @@ def check_positive(p: Probabilities) -> None:
 def check_symbols(symbols: Symbols, n_outcomes: int) -> None:
     """Refuse symbols outside 0..n - 1.
 
+    Args:
+        symbols: Integers.
+        n_outcomes: Their number $n$.
+
     Raises:
         ValueError: If there is one.
     """
@@ -180,5 +184,9 @@ def pack_bits(bits: str) -> bytes:
 
 
 def unpack_bits(data: bytes) -> str:
-    """The bits of a file, first to last."""
+    """The bits of a file, first to last.
+
+    Args:
+        data: The file.
+    """
     return "".join(format(byte, "08b") for byte in data)

@@ -23,6 +23,11 @@ def consistency_function(raw: Map, *, t_min: float, sigma_data: float) -> Map:
     $f(x, t) = \frac{\sigma_d^2}{(t - t_{\min})^2 + \sigma_d^2}\, x
     + \frac{\sigma_d (t - t_{\min})}{\sqrt{\sigma_d^2 + t^2}}\, F(x, t)$.
 
+    Args:
+        raw: The network $F$.
+        t_min: Least noise level $t_{\min}$.
+        sigma_data: Standard deviation $\sigma_d$ of the data.
+
     Raises:
         ValueError: Unless t_min and sigma_data are positive.
 
@@ -53,6 +58,14 @@ def distillation_loss(
     $\lVert f(x_t, t) - f^-(x_t + (s - t)(x_t - D(x_t, t)) / t,\ s) \rVert^2 / D$ with $s < t$,
     an Euler step of the probability-flow ODE. No gradient passes through $f^-$ or the teacher.
 
+    Args:
+        student: The map $f$ in training.
+        target: The map $f^-$ that it is compared with, often an average of its weights.
+        denoiser: The teacher $D$.
+        x: Noisy data at the levels `t`.
+        t: Noise levels.
+        earlier: Lower noise levels $s$.
+
     Raises:
         ValueError: Unless 0 < earlier < t for every example, or if shapes do not fit.
 
@@ -77,6 +90,14 @@ def consistency_training_loss(
 
     $\lVert f(x_0 + t\epsilon, t) - f^-(x_0 + s\epsilon, s) \rVert^2 / D$ with $s < t$. No
     gradient passes through $f^-$.
+
+    Args:
+        student: The map $f$ in training.
+        target: The map $f^-$ that it is compared with, often an average of its weights.
+        x_0: Clean data.
+        eps: Standard normal noise.
+        t: Noise levels.
+        earlier: Lower noise levels $s$.
 
     Raises:
         ValueError: Unless 0 < earlier < t for every example, or if shapes do not fit.

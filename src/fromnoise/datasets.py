@@ -78,7 +78,7 @@ FASHION_MNIST_FILES = (
 
 
 class Split(NamedTuple):
-    """Images in [-1, 1] and the class of each."""
+    """Images in [-1, 1], `images`, and the class of each, `labels`."""
 
     images: Float[Tensor, "n 1 height width"]
     labels: Int[Tensor, " n"]

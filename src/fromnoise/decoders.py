@@ -27,15 +27,29 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, parameters: Parameters, x: Pixels) -> Float[Tensor, " batch"]:
-        r"""$\log p_\theta(x \mid z)$ in nats, summed over pixels."""
+        r"""$\log p_\theta(x \mid z)$ in nats, summed over pixels.
+
+        Args:
+            parameters: What the decoder answers for each pixel, its last axis.
+            x: Pixels.
+        """
 
     @abstractmethod
     def mean(self, parameters: Parameters) -> Pixels:
-        r"""$E[x \mid z]$, the picture to show."""
+        r"""$E[x \mid z]$, the picture to show.
+
+        Args:
+            parameters: What the decoder answers for each pixel, its last axis.
+        """
 
     @abstractmethod
     def sample(self, parameters: Parameters, generator: torch.Generator) -> Pixels:
-        r"""One draw of $x$ given $z$."""
+        r"""One draw of $x$ given $z$.
+
+        Args:
+            parameters: What the decoder answers for each pixel, its last axis.
+            generator: Source of the draw.
+        """
 
 
 class Bernoulli(Likelihood):
@@ -65,7 +79,12 @@ class Bernoulli(Likelihood):
 
 
 class Gaussian(Likelihood):
-    r"""Real-valued pixels around a mean, with one standard deviation $\sigma$ for all of them."""
+    r"""Real-valued pixels around a mean, with one standard deviation $\sigma$ for all of them.
+
+    Args:
+        sigma: Standard deviation $\sigma$; where it is learned, the first value.
+        learned: Whether training moves it.
+    """
 
     n_parameters = 1
 
@@ -84,7 +103,11 @@ class Gaussian(Likelihood):
         self.log_sigma = nn.Parameter(torch.tensor(math.log(sigma)), requires_grad=learned)
 
     def log_prob(self, parameters: Parameters, x: Pixels) -> Float[Tensor, " batch"]:
-        r"""Sum over pixels of $-\tfrac{(x_i-\mu_i)^2}{2\sigma^2} - \tfrac12\log 2\pi\sigma^2$."""
+        r"""Sum over pixels of $-\tfrac{(x_i-\mu_i)^2}{2\sigma^2} - \tfrac12\log 2\pi\sigma^2$.
+
+        Raises:
+            ValueError: If the parameters do not fit the pixels.
+        """
         _require_pixels(parameters, x)
         squared = (x - parameters[..., 0]).square() * torch.exp(-2 * self.log_sigma)
         return -0.5 * (squared + 2 * self.log_sigma + math.log(2 * math.pi)).sum(-1)
@@ -100,6 +123,9 @@ class Gaussian(Likelihood):
             parameters: Means, as for `log_prob`.
             x: Pixels on the levels.
             n_levels: Number of equally spaced levels on [-1, 1].
+
+        Raises:
+            ValueError: If `n_levels` is below 2, or a pixel is not on a level.
         """
         _require_pixels(parameters, x)
         if n_levels < 2:
@@ -204,6 +230,9 @@ class DiscretizedLogistic(_OverLevels):
         $a, b = (x \pm \delta - \mu)/s$ are the ends of the bin, $\delta = 1/(n-1)$; the two
         outer bins are open.
 
+        Raises:
+            ValueError: If the parameters do not fit the pixels, or a pixel has no such value.
+
         Source:
             Salimans et al. 2017, PixelCNN++, <https://arxiv.org/abs/1701.05517>.
         """
@@ -211,7 +240,7 @@ class DiscretizedLogistic(_OverLevels):
         return log_bin(parameters[..., 0], parameters[..., 1], x, self.n_levels).sum(-1)
 
     def log_probs(self, parameters: Parameters) -> Float[Tensor, "batch dims levels"]:
-        """Log-probability of every level of every pixel."""
+        """Log-probability of every level of every pixel, nats."""
         pixels = from_levels(torch.arange(self.n_levels), self.n_levels).to(parameters)
         return log_bin(parameters[..., :1], parameters[..., 1:], pixels, self.n_levels)
 
@@ -229,13 +258,17 @@ class Categorical(_OverLevels):
         self.n_parameters = n_levels
 
     def log_prob(self, parameters: Parameters, x: Pixels) -> Float[Tensor, " batch"]:
-        r"""Sum over pixels of the log-probability of the level each has."""
+        r"""Sum over pixels of the log-probability of the level each has.
+
+        Raises:
+            ValueError: If the parameters do not fit the pixels, or a pixel has no such value.
+        """
         _require_pixels(parameters, x)
         levels = to_levels(x, self.n_levels)[..., None]
         return self.log_probs(parameters).gather(-1, levels).sum((-2, -1))
 
     def log_probs(self, parameters: Parameters) -> Float[Tensor, "batch dims levels"]:
-        """Log-probability of every level of every pixel."""
+        """Log-probability of every level of every pixel, nats."""
         return parameters.log_softmax(-1)
 
 

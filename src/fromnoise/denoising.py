@@ -2,6 +2,9 @@ r"""Train a network to predict a target from noisy data, and sample with what it
 
 `denoising_loss` makes a loss for `fromnoise.training.train`; `as_denoiser` turns the trained
 network into the function that the samplers ask.
+
+Source:
+    Ho et al. 2020, <https://arxiv.org/abs/2006.11239>, for every target.
 """
 
 from collections.abc import Callable

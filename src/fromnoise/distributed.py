@@ -9,6 +9,9 @@ $\nabla_\theta L = \sum_r \sum_{i \in B_r} (\nabla_\theta f_i)^{\!\top} \nabla_{
 and the run is that of one process up to round-off. Two things differ. Dropout draws a mask for the
 rows of each process, and the processes draw the same ones. Statistics over a batch inside the
 network, such as those of batch normalization, are over the rows of one process.
+
+Source:
+    The book's own.
 """
 
 import torch

@@ -12,7 +12,13 @@ from fromnoise.networks import Condition, TimeFeature, require_one_time_each, se
 
 
 class DiTBlock(nn.Module):
-    """Attention, then a two-layer perceptron; the condition scales, shifts and gates both."""
+    """Attention, then a two-layer perceptron; the condition scales, shifts and gates both.
+
+    Args:
+        width: Entries of a token.
+        n_heads: Heads of the attention.
+        dropout: Share of the hidden units that training silences.
+    """
 
     def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
@@ -44,7 +50,24 @@ class DiTBlock(nn.Module):
 
 
 class DiT(nn.Module):
-    """Diffusion transformer: patches become tokens, attention replaces convolution."""
+    """Diffusion transformer: patches become tokens, attention replaces convolution.
+
+    Args:
+        image_size: Side of the image in pixels.
+        width: Entries of a token.
+        n_classes: Number of classes; None for no condition.
+        image_channels: Channels of the image.
+        patch_size: Side of a patch in pixels.
+        n_blocks: Number of blocks.
+        n_heads: Heads of each attention.
+        dropout: Share of the hidden units that training silences.
+        time_embedding: Whether the network is told the time.
+        time_feature: What it is told of the time; None is the time itself.
+        seed: Seed of the first weights.
+
+    Raises:
+        ValueError: If patches do not divide the image, or a call's images have another shape.
+    """
 
     def __init__(
         self,

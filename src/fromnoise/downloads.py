@@ -2,6 +2,9 @@
 
 A file is written under a temporary name, checked, and only then moved to its place, so a stopped
 download never looks like a finished one. A cached file is checked again each time it is used.
+
+Source:
+    The book's own.
 """
 
 import gzip
@@ -24,7 +27,11 @@ class DownloadError(OSError):
 
 
 class RemoteFile(NamedTuple):
-    """A published file: its name under the base address, size in bytes and SHA-256."""
+    """A published file: its name under the base address, size in bytes and SHA-256.
+
+    Attributes:
+        sha256: Its SHA-256, in hexadecimal.
+    """
 
     name: str
     n_bytes: int

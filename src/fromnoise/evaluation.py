@@ -94,6 +94,10 @@ def real_against_real(
         n_splits: Number of random splits.
         level: Share of the splits between `low` and `high`.
         seed: Of the splits.
+
+    Raises:
+        ValueError: If `n_splits` is below 1, `level` is not in (0, 1), or sets and labels do not
+            fit.
     """
     check_level(level)
     if n_splits < 1:
@@ -117,6 +121,12 @@ class Classifier(nn.Module):
 
     The features are normalized to mean 0 and variance 1 within each image, so that a longer
     training of the judge does not stretch every distance.
+
+    Args:
+        image_size: Side of the image in pixels.
+        n_classes: Number of classes.
+        n_features: Entries of the last hidden layer.
+        seed: Seed of the first weights.
     """
 
     def __init__(self, image_size: int, n_classes: int, n_features: int = 64, seed: int = 0):
@@ -134,12 +144,12 @@ class Classifier(nn.Module):
             self.head = nn.Linear(n_features, n_classes)
 
     def features(self, images: Float[Tensor, "n 1 side side"]) -> Float[Tensor, "n d"]:
-        """The last hidden layer."""
+        """The last hidden layer of each of the `images`."""
         hidden = F.relu(self.convolutions(images))
         return F.layer_norm(hidden, hidden.shape[-1:])
 
     def forward(self, images: Float[Tensor, "n 1 side side"]) -> Float[Tensor, "n classes"]:
-        """Unnormalized log-probabilities of the classes."""
+        """Unnormalized log-probabilities of the classes of the `images`."""
         return self.head(self.features(images))
 
     @torch.no_grad()
@@ -150,6 +160,10 @@ class Classifier(nn.Module):
     @torch.no_grad()
     def accuracy(self, images: Float[Tensor, "n 1 side side"], labels: Int[Tensor, " n"]) -> float:
         """Share of `images` put into the class of their label.
+
+        Args:
+            images: Images to judge.
+            labels: Their classes.
 
         Raises:
             ValueError: If there are no images, or one has a pixel that is not finite.

@@ -2,6 +2,9 @@ r"""The one style of every figure: colors with one meaning, the page's font and 
 
 An experiment's `draw` is called under `theme("light")` and again under `theme("dark")`. It asks
 for colors by role, never by value, and leaves the ground transparent: the page is the ground.
+
+Source:
+    The book's own.
 """
 
 from __future__ import annotations
@@ -99,13 +102,21 @@ def color(role: str) -> str:
 
 
 def dash(role: str) -> Dash:
-    """Line style of a role, so that print in gray still tells the roles apart."""
+    """Line style of a role, so that print in gray still tells the roles apart.
+
+    Raises:
+        ValueError: If there is no such role.
+    """
     style: Dash = _of(DASHES, role)
     return style
 
 
 def marker(role: str) -> str:
-    """Marker of a role, so that print in gray still tells the roles apart."""
+    """Marker of a role, so that print in gray still tells the roles apart.
+
+    Raises:
+        ValueError: If there is no such role.
+    """
     return str(_of(MARKERS, role))
 
 
@@ -115,7 +126,11 @@ def line_style(role: str, **changes: Any) -> dict[str, Any]:
 
 
 def shades(role: str, n: int) -> list[str]:
-    """Colors for an ordered quantity: `n` steps from pale to the full color of the role."""
+    """Colors for an ordered quantity: `n` steps from pale to the full color of the role.
+
+    Raises:
+        ValueError: If `n` is below 1, or there is no such role.
+    """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     full, paper = np.array(to_rgb(color(role))), np.array(to_rgb(color("paper")))
@@ -232,7 +247,11 @@ def theme(mode: str, *, strict: bool = False, font_dir: Path | None = None) -> I
 
 
 def column_width(fraction: Number = 1.0) -> float:
-    """Width of the page's column, or of a fraction of it, in inches."""
+    """Width of the page's column, or of a fraction of it, in inches.
+
+    Raises:
+        ValueError: If `fraction` is not in (0, 1].
+    """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must lie in (0, 1], got {fraction}")
     return COLUMN_INCHES * fraction
@@ -262,7 +281,13 @@ def figure(
 
 
 def panel_label(ax: Axes, text: str, role: str = "ink") -> None:
-    """Name a panel at its upper left, in the color of a role."""
+    """Name a panel at its upper left, in the color of a role.
+
+    Args:
+        ax: The panel.
+        text: Its name.
+        role: The role whose color it takes.
+    """
     ax.set_title(text, loc="left", color=color(role), pad=5)
 
 
@@ -402,7 +427,13 @@ def _trimmed(svg: str) -> str:
 
 
 def sequence_axis(ax: Axes, labels: Sequence[str], *, axis: Literal["x", "y"] = "x") -> None:
-    """Name categories along an axis, without tick marks."""
+    """Name categories along an axis, without tick marks.
+
+    Args:
+        ax: The panel.
+        labels: Names, first to last.
+        axis: Which of its axes.
+    """
     ticks = range(len(labels))
     (ax.set_xticks if axis == "x" else ax.set_yticks)(list(ticks), list(labels))
     ax.tick_params(axis=axis, length=0)

@@ -3,6 +3,9 @@ r"""Fit one Gaussian to a density on the line, by the divergence in either direc
 The density $q$ is known by its logarithm on a grid of equally spaced points, wide enough that
 nothing is left outside; the trapezoid then converges faster than any power of the step. The model
 is $p = \mathcal N(\mu, \sigma^2)$. Everything is in nats and float64.
+
+Source:
+    The book's own.
 """
 
 import math
@@ -17,7 +20,11 @@ Points = Float[Tensor, " points"]
 
 
 class Fit(NamedTuple):
-    """A Gaussian on the line, and the divergence that is left."""
+    """A Gaussian on the line, and the divergence that is left.
+
+    Attributes:
+        std: Its standard deviation.
+    """
 
     mean: float
     std: float
@@ -25,7 +32,16 @@ class Fit(NamedTuple):
 
 
 def gaussian_log_prob(x: Points, mean: float, std: float) -> Points:
-    r"""$\log p(x) = -\tfrac12 (x - \mu)^2 / \sigma^2 - \log \sigma - \tfrac12 \log 2\pi$."""
+    r"""$\log p(x) = -\tfrac12 (x - \mu)^2 / \sigma^2 - \log \sigma - \tfrac12 \log 2\pi$.
+
+    Args:
+        x: Points on the line.
+        mean: Mean $\mu$.
+        std: Standard deviation $\sigma$.
+
+    Returns:
+        Nats per point.
+    """
     return -0.5 * ((x - mean) / std) ** 2 - math.log(std) - 0.5 * math.log(2 * math.pi)
 
 

@@ -3,6 +3,9 @@ r"""The KL divergence between two Gaussians, in the parameters that networks wri
 Diagonal covariances come as log variances, full ones as Cholesky factors $C = LL^\top$: both are
 valid for any output of a network, once the diagonal of $L$ is made positive. Everything in nats.
 `fromnoise.information.gaussian_kl_divergence` is the same divergence between `Gaussian` objects.
+
+Source:
+    Kingma and Welling 2014, <https://arxiv.org/abs/1312.6114>.
 """
 
 import torch
@@ -24,6 +27,12 @@ def kl_diagonal(
     $\tfrac12\big(\sigma_q^2/\sigma_p^2 + (\mu_q-\mu_p)^2/\sigma_p^2 - 1 + \log\sigma_p^2
     - \log\sigma_q^2\big)$; the divergence of the whole vector is the sum. The default $p$ is the
     standard normal.
+
+    Args:
+        mean_q: Means $\mu_q$.
+        log_var_q: Logarithms of the variances $\sigma_q^2$.
+        mean_p: Means $\mu_p$.
+        log_var_p: Logarithms of the variances $\sigma_p^2$.
     """
     log_var_p = torch.as_tensor(log_var_p, dtype=mean_q.dtype, device=mean_q.device)
     log_ratio = log_var_q - log_var_p

@@ -88,7 +88,13 @@ class Gaussian:
         eigenvalues: Float[Tensor, "*batch dim"],
         eigenvectors: Float[Tensor, "*#batch dim dim"],
     ) -> "Gaussian":
-        r"""The same from $\Lambda$ and $U$, which are taken as they are, unchecked."""
+        r"""The same from $\Lambda$ and $U$, which are taken as they are, unchecked.
+
+        Args:
+            mean: Mean $\mu$.
+            eigenvalues: Variances along the axes, the diagonal of $\Lambda$.
+            eigenvectors: The axes, columns of $U$.
+        """
         gaussian = cls.__new__(cls)
         gaussian.mean, gaussian.eigenvalues, gaussian.eigenvectors = mean, eigenvalues, eigenvectors
         return gaussian
@@ -119,6 +125,9 @@ class Gaussian:
         Args:
             x: Points; broadcast against the batch of distributions.
 
+        Returns:
+            Nats, summed over dimensions.
+
         Raises:
             ValueError: If the points have another number of dimensions or another dtype.
         """
@@ -134,7 +143,12 @@ class Gaussian:
     def sample(
         self, n_samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n_samples *batch dim"]:
-        r"""Draw $x = \mu + U \Lambda^{1/2} \epsilon$."""
+        r"""Draw $x = \mu + U \Lambda^{1/2} \epsilon$.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         shape = (n_samples, *self.mean.shape)
         eps = torch.randn(
             shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device

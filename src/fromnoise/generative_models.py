@@ -22,11 +22,20 @@ class Model(Protocol):
     """What every generative model of this module can do."""
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log density of each point, in nats."""
+        """Log density of each point, in nats.
+
+        Args:
+            x: Points.
+        """
         ...
 
     def sample(self, n_samples: int, generator: torch.Generator | None = None) -> Tensor:
-        """New points."""
+        """New points.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         ...
 
 
@@ -133,12 +142,21 @@ class Memorizer:
     def sample(
         self, n_samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n_samples dim"]:
-        """Draw training points with replacement."""
+        """Draw training points with replacement.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         rows = torch.randint(len(self.points), (n_samples,), generator=generator)
         return self.points[rows]
 
     def log_prob(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
-        r"""Log probability of exactly `x`: $\log(\text{copies} / n)$; $-\infty$ for a new point."""
+        r"""Log probability of exactly `x`: $\log(\text{copies} / n)$; $-\infty$ for a new point.
+
+        Returns:
+            Nats.
+        """
         same = (x[..., None, :] == self.points).all(-1).sum(-1)
         return same.to(x).log() - math.log(len(self.points))
 
@@ -248,6 +266,9 @@ class Bigram:
 
     def log_prob(self, text: str) -> Float[Tensor, ""]:
         r"""Log probability of a text, $\log p(x_1) + \sum_i \log p(x_i \mid x_{i-1})$.
+
+        Returns:
+            Nats, summed over characters.
 
         Raises:
             ValueError: If the text is empty or holds a character that training did not show.

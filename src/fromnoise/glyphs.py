@@ -8,6 +8,9 @@ which characters does it never draw, how far is a restored image from what was t
 
 The outlines are those of the fonts that ship with Matplotlib, so the set needs no network. An
 image is the share of each pixel that the ink covers.
+
+Source:
+    The book's own.
 """
 
 import functools

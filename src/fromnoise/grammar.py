@@ -5,6 +5,10 @@ it; a word carries the space or the stop at its end. No word of a slot begins an
 written says where the writer stands: a chain over places in words, with exact probabilities for
 the next character (`predictions`), for hidden ones (a `Conditional`), and for the entropy rate.
 All texts here may begin and end in the middle of a sentence. Costs are in nats.
+
+Source:
+    The book's own; the entropy of a chain is in Shannon 1948,
+    <https://doi.org/10.1002/j.1538-7305.1948.tb01338.x>.
 """
 
 from collections.abc import Mapping, Sequence

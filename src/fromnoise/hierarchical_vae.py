@@ -4,6 +4,9 @@ The model draws $z_2 \sim \mathcal N(0, I)$, then $z_1 \sim p_\theta(z_1 \mid z_
 $x \sim p_\theta(x \mid z_1)$. The encoder climbs the same chain, $q(z_1 \mid x)\,q(z_2 \mid z_1)$.
 With `kept` the upper encoder is not learned: it mixes $z_1$ with fresh noise, one step of the
 process that diffusion models run many times. Rates and distortion in nats.
+
+Source:
+    Luo 2022, <https://arxiv.org/abs/2208.11970>.
 """
 
 from typing import NamedTuple
@@ -94,6 +97,11 @@ class MarkovianVAE(nn.Module):
     ) -> ChainTerms:
         """Both rates and the distortion of each image, at one draw of each code.
 
+        Args:
+            x: Images.
+            eps_1: Standard normal noise for the lower codes.
+            eps_2: Standard normal noise for the upper codes.
+
         Raises:
             ValueError: If the noise is not shaped like the codes.
         """
@@ -113,7 +121,12 @@ class MarkovianVAE(nn.Module):
         return ChainTerms(top_rate, rate, -self.likelihood.log_prob(parameters, x))
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Float[Tensor, "n dims"]:
-        """New images: down the chain from the prior."""
+        """New images: down the chain from the prior.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws.
+        """
         weight = next(self.parameters())
         z = torch.randn(n_samples, self.n_latents[1], generator=generator, dtype=weight.dtype)
         mean, log_var = self.prior(z).chunk(2, dim=-1)

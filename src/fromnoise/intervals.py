@@ -1,6 +1,10 @@
 r"""Intervals around a measured number, so that a claim that compares two models can be weighed.
 
 An interval is a plain dictionary `{"mean", "low", "high"}`, ready for JSON.
+
+Source:
+    Student 1908, *The probable error of a mean*, <https://doi.org/10.1093/biomet/6.1.1>; Efron
+    1979, *Bootstrap methods*, <https://doi.org/10.1214/aos/1176344552>.
 """
 
 from collections.abc import Callable, Sequence

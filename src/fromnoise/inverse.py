@@ -103,6 +103,9 @@ def replacement(step: Step, mask: Bool[Tensor, "*dims"], y: Data) -> Step:
     Returns:
         A step that needs a generator.
 
+    Raises:
+        ValueError: If the mask or the data do not fit, or the returned step gets no generator.
+
     Source: Song et al. 2021, arXiv 2011.13456; Lugmayr et al. 2022, arXiv 2201.09865.
     """
 

@@ -7,6 +7,9 @@ of the network has never seen, the mean keeps what all examples share, and resam
 distribution of the activity and breaks only its tie to the example.
 
 A part whose loss does no harm may still be used, if another part stands in for it.
+
+Source:
+    Morcos et al. 2018, <https://arxiv.org/abs/1803.06959>, for units that are silenced.
 """
 
 from collections.abc import Callable, Iterator, Sequence

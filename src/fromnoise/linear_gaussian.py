@@ -59,6 +59,9 @@ class LinearGaussian:
         Args:
             x: Points.
 
+        Returns:
+            Nats, summed over dimensions.
+
         Raises:
             ValueError: If the points have another number of dimensions or another dtype.
         """
@@ -102,7 +105,12 @@ class LinearGaussian:
     def sample(
         self, n_samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n_samples dim"]:
-        r"""Draw a latent, then the data: $x = Wz + \mu + \text{noise\_std}\,\epsilon$."""
+        r"""Draw a latent, then the data: $x = Wz + \mu + \text{noise\_std}\,\epsilon$.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         dim, latent = self.loadings.shape
         noise = torch.randn(
             (n_samples, latent + dim),

@@ -1,6 +1,9 @@
 r"""Linear measurements of data: what is seen of a picture, and the way back of a gradient.
 
 Every operator works on batches and brings its exact adjoint. Measurement noise is not part of it.
+
+Source:
+    The book's own.
 """
 
 from abc import ABC, abstractmethod

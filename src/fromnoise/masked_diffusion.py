@@ -62,7 +62,11 @@ class LinearMask(MaskSchedule):
     r"""$m_t = t$: the weight is $1/t$."""
 
     def __call__(self, t: Float[Tensor, "*shape"]) -> MaskRates:
-        """Rates at times in [0, 1]."""
+        """Rates at times in [0, 1].
+
+        Raises:
+            ValueError: If a time is outside.
+        """
         _check_times(t)
         return MaskRates(t, torch.ones_like(t))
 
@@ -71,7 +75,11 @@ class CosineMask(MaskSchedule):
     r"""$m_t = 1 - \cos(\pi t / 2)$: hides little at first."""
 
     def __call__(self, t: Float[Tensor, "*shape"]) -> MaskRates:
-        """Rates at times in [0, 1]."""
+        """Rates at times in [0, 1].
+
+        Raises:
+            ValueError: If a time is outside.
+        """
         _check_times(t)
         # 2 sin^2(x / 2) for 1 - cos(x), which would lose all digits near t = 0.
         masked = 2 * (math.pi / 4 * t).sin().square()

@@ -1,6 +1,9 @@
 r"""Mixtures of Gaussians with their exact answers, at every noise level.
 
 Shapes, dtypes and units are those of `fromnoise.gaussians`.
+
+Source:
+    The book's own: Bayes' rule, component by component.
 """
 
 import torch
@@ -46,7 +49,11 @@ class GaussianMixture:
         std: float,
         weights: Float[Tensor, " components"] | None = None,
     ) -> "GaussianMixture":
-        r"""Round components of one width: $C_k = \mathrm{std}^2 I$, equal weights unless given."""
+        r"""Round components of one width: $C_k = \mathrm{std}^2 I$, equal weights unless given.
+
+        Raises:
+            ValueError: If `std` is not positive, or the weights are not positive with sum 1.
+        """
         if not std > 0:
             raise ValueError(f"std must be positive, got {std}")
         n_components, dim = means.shape
@@ -86,6 +93,9 @@ class GaussianMixture:
         Args:
             x: Points.
 
+        Returns:
+            Nats, summed over dimensions.
+
         Raises:
             ValueError: If the points have another number of dimensions or another dtype.
         """
@@ -106,7 +116,12 @@ class GaussianMixture:
     def sample(
         self, n_samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n_samples dim"]:
-        """Draw a component for each sample, then a point from it."""
+        """Draw a component for each sample, then a point from it.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         return self.sample_with_component(n_samples, generator)[0]
 
     def sample_with_component(

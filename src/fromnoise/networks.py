@@ -5,6 +5,10 @@ output means (clean data, noise, velocity) is the business of `fromnoise.targets
 `n_classes` is the null condition: "no class given". Weights are drawn from `seed` alone; the global
 random state is left as it was. The last layer starts at zero, so an untrained network answers 0.
 Switches remove a part without changing the number of parameters or their initial values.
+
+Source:
+    Ronneberger, Fischer and Brox 2015, U-Net, <https://arxiv.org/abs/1505.04597>; with the time as
+    in Ho et al. 2020, <https://arxiv.org/abs/2006.11239>.
 """
 
 import math
@@ -74,7 +78,14 @@ def sinusoids(
 
 
 class Condition(nn.Module):
-    """Turns the time and the class into one vector per batch element."""
+    """Turns the time and the class into one vector per batch element.
+
+    Args:
+        width: Entries of the vector.
+        n_classes: Number of classes; None for no condition.
+        time_embedding: Whether the time comes in.
+        time_feature: What comes in of the time; None is the time itself.
+    """
 
     def __init__(
         self,
@@ -134,7 +145,18 @@ def require_one_time_each(x_t: Tensor, t: Tensor) -> None:
 
 
 class MLP(nn.Module):
-    """Residual multilayer perceptron for flat data, such as points in the plane."""
+    """Residual multilayer perceptron for flat data, such as points in the plane.
+
+    Args:
+        n_dims: Entries of a point.
+        width: Width of the hidden layers.
+        n_blocks: Number of residual blocks.
+        n_classes: Number of classes; None for no condition.
+        dropout: Share of the hidden units that training silences.
+        time_embedding: Whether the network is told the time.
+        time_feature: What it is told of the time; None is the time itself.
+        seed: Seed of the first weights.
+    """
 
     def __init__(
         self,
@@ -175,7 +197,14 @@ class MLP(nn.Module):
 
 # --8<-- [start:ResBlock]
 class ResBlock(nn.Module):
-    """Two convolutions around a shortcut; the condition scales and shifts what lies between."""
+    """Two convolutions around a shortcut; the condition scales and shifts what lies between.
+
+    Args:
+        n_in: Channels that come in.
+        n_out: Channels that go out.
+        n_condition: Entries of the condition.
+        dropout: Share of the hidden units that training silences.
+    """
 
     def __init__(self, n_in: int, n_out: int, n_condition: int, dropout: float) -> None:
         super().__init__()
@@ -206,7 +235,12 @@ def _n_groups(channels: int) -> int:
 
 
 class Attention(nn.Module):
-    """Every position of a small image looks at every other."""
+    """Every position of a small image looks at every other.
+
+    Args:
+        channels: Entries of a position.
+        n_heads: Number of heads.
+    """
 
     def __init__(self, channels: int, n_heads: int) -> None:
         super().__init__()
@@ -228,7 +262,25 @@ class Attention(nn.Module):
 
 # --8<-- [start:UNet]
 class UNet(nn.Module):
-    """Down to coarse features, back up to pixels, with skip connections across each level."""
+    """Down to coarse features, back up to pixels, with skip connections across each level.
+
+    Args:
+        image_size: Side of the image in pixels.
+        channels: Channels of the finest level.
+        n_classes: Number of classes; None for no condition.
+        image_channels: Channels of the image.
+        multipliers: Channels of each level as multiples of `channels`, finest first.
+        n_blocks: Blocks of each level on the way down.
+        n_heads: Heads of the attention.
+        dropout: Share of the hidden units that training silences.
+        skip_connections: Whether fine features cross over.
+        time_embedding: Whether the network is told the time.
+        time_feature: What it is told of the time; None is the time itself.
+        seed: Seed of the first weights.
+
+    Raises:
+        ValueError: If the image cannot be halved once per level.
+    """
 
     def __init__(
         self,

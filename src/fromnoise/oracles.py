@@ -1,4 +1,8 @@
-r"""What a perfect network would answer, if the data are Gaussian or a mixture of Gaussians."""
+r"""What a perfect network would answer, if the data are Gaussian or a mixture of Gaussians.
+
+Source:
+    The book's own: the posterior means of `fromnoise.gaussians` and `fromnoise.mixtures`.
+"""
 
 from collections.abc import Callable
 

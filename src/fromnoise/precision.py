@@ -1,4 +1,8 @@
-"""Choose the precision of training by trying it: real steps in float32 and under bfloat16."""
+"""Choose the precision of training by trying it: real steps in float32 and under bfloat16.
+
+Source:
+    Micikevicius et al. 2018, <https://arxiv.org/abs/1710.03740>, for training at two precisions.
+"""
 
 import time
 from collections.abc import Callable

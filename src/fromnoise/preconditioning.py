@@ -186,7 +186,11 @@ class PredictResidual(Target):
         _check_std(self.data_std)
 
     def true(self, x_0: Data, eps: Data, scales: Scales) -> Data:
-        r"""The second form above, which is defined at $\sigma_t = 0$ too."""
+        r"""The second form above, which is defined at $\sigma_t = 0$ too.
+
+        Raises:
+            ValueError: If both scales are zero.
+        """
         require_shape("eps", eps, x_0)
         c_in = edm_coefficients(scales, self.data_std).c_in
         of_data = beside(c_in * scales.sigma_t / self.data_std, x_0)
@@ -194,7 +198,11 @@ class PredictResidual(Target):
         return of_data * x_0 - of_noise * eps
 
     def x_0_hat(self, output: Data, x_t: Data, scales: Scales) -> Data:
-        r"""$\hat x_0 = c_{\text{skip}} x_t + c_{\text{out}} F$."""
+        r"""$\hat x_0 = c_{\text{skip}} x_t + c_{\text{out}} F$.
+
+        Raises:
+            ValueError: If the output is not shaped like the data, or both scales are zero.
+        """
         require_shape("output", output, x_t)
         at = edm_coefficients(scales, self.data_std)
         return beside(at.c_skip, x_t) * x_t + beside(at.c_out, x_t) * output

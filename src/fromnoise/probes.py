@@ -1,6 +1,9 @@
 r"""Linear probes: what a straight line can read from an activity.
 
 A probe that reads something from a part does not show that the network reads it too.
+
+Source:
+    Alain and Bengio 2016, <https://arxiv.org/abs/1610.01644>.
 """
 
 from dataclasses import dataclass
@@ -26,7 +29,11 @@ class LinearProbe:
     bias: Float[Tensor, " outputs"]
 
     def __call__(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n outputs"]:
-        """Read each row."""
+        """Read each row.
+
+        Args:
+            features: One row per example.
+        """
         return features @ self.weight + self.bias
 
     def r_squared(
@@ -35,6 +42,10 @@ class LinearProbe:
         r"""Share of the variance that is read: $1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2$.
 
         Ask it of examples that the probe has not seen. It can be negative there.
+
+        Args:
+            features: One row per example.
+            targets: What should be read of each.
 
         Raises:
             ValueError: If a target does not vary, or the targets do not fit the probe.

@@ -1,4 +1,8 @@
-"""Files that can be trusted: written whole or not at all, and checked before they are read."""
+"""Files that can be trusted: written whole or not at all, and checked before they are read.
+
+Source:
+    The book's own.
+"""
 
 from __future__ import annotations
 

@@ -204,6 +204,11 @@ def random_directions(
 ) -> Float[Tensor, "n_directions n_dims"]:
     """Unit vectors, uniform on the sphere, in double precision.
 
+    Args:
+        n_directions: How many.
+        n_dims: Entries of each.
+        generator: Source of the draws.
+
     Raises:
         ValueError: If a number is below 1.
     """

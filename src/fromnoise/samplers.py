@@ -221,6 +221,13 @@ def edm_times(
     With large `rho` it approaches equal steps in log-SNR; with `rho` = 1 it spends most steps on
     high noise.
 
+    Args:
+        n_steps: Number of steps.
+        schedule: Noise schedule.
+        rho: Power $\rho$ of the grid.
+        t_max: Where the walk starts.
+        t_min: Where its last step starts.
+
     Raises:
         ValueError: As `uniform_log_snr_times`, or if `rho` <= 0.
 

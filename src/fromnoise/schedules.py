@@ -79,7 +79,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def time(self, log_snr: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """The time at which the schedule has a float64 log-SNR."""
+        """The time at which the schedule has the float64 log-SNR `log_snr`."""
 
     def __call__(self, t: Float[Tensor, "*batch"]) -> Scales:
         r"""Evaluate the schedule: $t \mapsto (\alpha_t, \sigma_t, \dot\alpha_t, \dot\sigma_t)$.

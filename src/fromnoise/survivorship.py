@@ -22,6 +22,9 @@ class Fleet:
         area: Share $a_r$ of the hits that land in each region, positive, with sum 1.
         vulnerability: Chance $\delta_r$ that one hit in region r brings the plane down.
         hits: Mean number $\nu$ of hits per plane.
+
+    Raises:
+        ValueError: If a number is out of its range.
     """
 
     area: Float[Tensor, " regions"]
@@ -160,7 +163,11 @@ class TwoWay(nn.Module):
         self.forget = forget
 
     def forward(self, x: Float[Tensor, "batch n_inputs"]) -> Float[Tensor, " batch"]:
-        """Log-odds of yes."""
+        """Log-odds of yes.
+
+        Args:
+            x: Examples.
+        """
         message = self.waist(self.hidden(x))
         if self.training and self.forget:
             # The global random state: `train` seeds it for each step.

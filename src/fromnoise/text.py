@@ -107,7 +107,13 @@ def log_prob(network: Transformer, tokens: Tokens) -> Float[Tensor, "batch lengt
 
 
 def next_character_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-    """Mean surprise per character in nats, a loss for `fromnoise.training.train`."""
+    """Mean surprise per character in nats, a loss for `fromnoise.training.train`.
+
+    Args:
+        network: A causal network of tokens.
+        batch: A tuple that holds rows of tokens.
+        generator: Not used; `train` passes one.
+    """
     assert isinstance(network, Transformer)
     return -log_prob(network, batch[0]).mean()
 
@@ -151,7 +157,11 @@ class TextModel:
 
     @torch.no_grad()
     def next_probabilities(self, prefix: Int[Tensor, " n"]) -> Float[Tensor, " characters"]:
-        """Probabilities of the next character, in double precision."""
+        """Probabilities of the next character, in double precision.
+
+        Args:
+            prefix: The tokens so far.
+        """
         network = self.network
         seen = prefix[max(0, len(prefix) - network.context + 1) :]
         tokens = torch.cat([seen.new_full((1,), network.blank), seen])

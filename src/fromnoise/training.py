@@ -4,6 +4,9 @@ A loss is any function `loss(network, batch, generator)` that returns the mean l
 scalar; all its random draws come from `generator`. Data are whole tensors that share their first
 dimension. `train` stops after a number of steps and never by the clock, so equal seeds, threads and
 hardware give equal weights, whether or not the run was killed on the way and started again.
+
+Source:
+    The optimizer is AdamW, Loshchilov and Hutter 2019, <https://arxiv.org/abs/1711.05101>.
 """
 
 import copy
@@ -44,7 +47,15 @@ class NonFiniteLoss(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The choices of a training run that do not depend on the network or the loss."""
+    """The choices of a training run that do not depend on the network or the loss.
+
+    Attributes:
+        gradient_clip: Largest norm of a step's gradient.
+        weight_decay: Of AdamW.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
 
     n_steps: int = 1000
     batch_size: int = 128
@@ -81,7 +92,11 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a progress callback is told after each step."""
+    """What a progress callback is told after each step.
+
+    Attributes:
+        seconds_left: Estimate from the pace so far.
+    """
 
     step: int
     n_steps: int

@@ -57,7 +57,15 @@ def rotate(
 
 # --8<-- [start:Block]
 class Block(nn.Module):
-    """Attention, then a two-layer perceptron; each reads normalized input and adds to it."""
+    """Attention, then a two-layer perceptron; each reads normalized input and adds to it.
+
+    Args:
+        width: Entries of a token.
+        n_heads: Heads of the attention.
+        causal: Whether a place sees only itself and those before it.
+        dropout: Share of the hidden units that training silences.
+        longest: Longest text for rotated attention; None is plain attention.
+    """
 
     def __init__(
         self, width: int, n_heads: int, causal: bool, dropout: float, longest: int | None = None

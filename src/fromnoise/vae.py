@@ -102,6 +102,10 @@ class VAE(nn.Module):
     def forward(self, x: Float[Tensor, "batch dims"], eps: Float[Tensor, "batch latents"]) -> Terms:
         """Rate and distortion of each image, with one code per image made from the noise `eps`.
 
+        Args:
+            x: Images.
+            eps: Standard normal noise.
+
         Raises:
             ValueError: If `eps` is not shaped like the codes.
         """
@@ -131,6 +135,10 @@ class VAE(nn.Module):
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Float[Tensor, "n dims"]:
         """New images: codes from the prior, pixels from the likelihood.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws.
 
         Raises:
             ValueError: The decoder is autoregressive; it would need one pass per pixel.
@@ -223,6 +231,12 @@ def summarize(
 ) -> dict[str, float]:
     """Held-out numbers of a model, means over the images.
 
+    Args:
+        model: The model.
+        x: Images that it was not trained on.
+        n_importance: Codes per image for the tighter bound.
+        generator: Source of the noise.
+
     Returns:
         `elbo` and `iwae` as negative bounds in bits per pixel (smaller is better), `rate` and
         `distortion` in nats per image, `n_active` the number of active units.
@@ -244,7 +258,14 @@ def summarize(
 
 
 def mlp(n_inputs: int, width: int, n_outputs: int, dropout: float) -> nn.Sequential:
-    """Two hidden layers with dropout after each."""
+    """Two hidden layers with dropout after each.
+
+    Args:
+        n_inputs: Entries that come in.
+        width: Width of the hidden layers.
+        n_outputs: Entries that go out.
+        dropout: Share of the hidden units that training silences.
+    """
     return nn.Sequential(
         nn.Linear(n_inputs, width),
         nn.SiLU(),

@@ -24,7 +24,11 @@ SETTINGS = TrainingSettings(n_steps=600, batch_size=256, learning_rate=5e-3)
 
 
 class Conditionals(NamedTuple):
-    """Mixtures of Gaussians in one dimension, components last."""
+    """Mixtures of Gaussians in one dimension, components last.
+
+    Attributes:
+        stds: Standard deviation of each component.
+    """
 
     log_weights: Float[Tensor, "*batch components"]
     """Normalized: their exponentials sum to 1."""
@@ -149,7 +153,12 @@ class Autoregressive(nn.Module):
     def sample(
         self, n_samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n_samples dim"]:
-        """New points: each entry in turn, given those already drawn."""
+        """New points: each entry in turn, given those already drawn.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         x = self.shift.new_zeros(n_samples, self.n_dims)
         for i in self.order:
             x[:, i] = self.conditional(x, i).sample(generator)

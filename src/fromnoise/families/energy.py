@@ -113,7 +113,12 @@ class EnergyModel(nn.Module):
     def start(
         self, n_samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n_samples dim"]:
-        """Points of the empty bowl, a Gaussian: where a chain starts."""
+        """Points of the empty bowl, a Gaussian: where a chain starts.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         shape, like = (n_samples, self.n_dims), self.center
         z = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
         return self.center + self.bowl_width * z
@@ -177,7 +182,17 @@ class EnergyModel(nn.Module):
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices of a training run."""
+    """The choices of a training run.
+
+    Attributes:
+        batch_size: Points per step.
+        learning_rate: Of Adam.
+        n_chains: Chains that are kept.
+        seed: Of batches and chains.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
 
     n_steps: int = 600
     batch_size: int = 256

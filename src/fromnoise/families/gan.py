@@ -147,13 +147,22 @@ class GAN(nn.Module):
         return self.generator(z)
 
     def logit(self, x: Points) -> PerPoint:
-        """How real each point looks: 0 is undecided, positive is real."""
+        """How real each point looks: 0 is undecided, positive is real.
+
+        Args:
+            x: Points.
+        """
         return self.discriminator(x)[:, 0]
 
     def noise(
         self, n_samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n_samples latents"]:
-        """Standard normal noise to generate from."""
+        """Standard normal noise to generate from.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         weight = next(self.parameters())
         shape = (n_samples, self.n_latents)
         return torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)
@@ -162,13 +171,27 @@ class GAN(nn.Module):
     def sample(
         self, n_samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n_samples dim"]:
-        """New points."""
+        """New points.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         return self.generate(self.noise(n_samples, generator))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices of a game."""
+    """The choices of a game.
+
+    Attributes:
+        batch_size: Real points, and as many made ones, per move.
+        learning_rate: Of Adam, for both.
+        seed: Of batches and noise.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
 
     n_steps: int = 2000
     batch_size: int = 256

@@ -8,6 +8,9 @@ $$\log p(x) = \log \mathcal N(f(x); 0, I) + \log \lvert \det \partial f / \parti
 
 What moves an entry is a transform of `fromnoise.families.transforms`. Log densities are in nats,
 summed over dimensions.
+
+Source:
+    Dinh, Sohl-Dickstein and Bengio 2017, Real NVP, <https://arxiv.org/abs/1605.08803>.
 """
 
 import math
@@ -29,7 +32,13 @@ SETTINGS = TrainingSettings(n_steps=600, batch_size=256, learning_rate=5e-3)
 
 # --8<-- [start:Coupling]
 class Coupling(nn.Module):
-    """One layer: the kept entries choose how each of the others is moved."""
+    """One layer: the kept entries choose how each of the others is moved.
+
+    Args:
+        kept: True where an entry passes as it is.
+        transform: How the others are moved.
+        width: Width of the hidden layers.
+    """
 
     kept: Tensor
 
@@ -46,11 +55,19 @@ class Coupling(nn.Module):
         )
 
     def forward(self, x: Points) -> tuple[Points, PerPoint]:
-        """The moved point and the log-determinant of the Jacobian."""
+        """The moved point and the log-determinant of the Jacobian.
+
+        Args:
+            x: Points.
+        """
         return self._move(x, self.transform)
 
     def undo(self, y: Points) -> tuple[Points, PerPoint]:
-        """The point that was moved here, and the log-determinant of the way back."""
+        """The point that was moved here, and the log-determinant of the way back.
+
+        Args:
+            y: Moved points.
+        """
         return self._move(y, self.transform.undo)
 
     def _move(self, x: Tensor, function: Move) -> tuple[Tensor, Tensor]:
@@ -137,7 +154,11 @@ class NormalizingFlow(nn.Module):
 
     # --8<-- [start:log_prob]
     def log_prob(self, x: Points) -> PerPoint:
-        r"""Log density by the change of variables, nats."""
+        r"""Log density by the change of variables, nats.
+
+        Args:
+            x: Points.
+        """
         z, log_det = self.to_noise(x)
         log_noise = -0.5 * (z.square().sum(1) + self.n_dims * math.log(2 * math.pi))
         return log_noise + log_det
@@ -148,7 +169,12 @@ class NormalizingFlow(nn.Module):
     def sample(
         self, n_samples: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n_samples dim"]:
-        """New points: noise, led back through the layers."""
+        """New points: noise, led back through the layers.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws; None is PyTorch's own.
+        """
         shape, like = (n_samples, self.n_dims), self.shift
         z = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
         return self.to_data(z)[0]

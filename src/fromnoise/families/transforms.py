@@ -29,11 +29,21 @@ class Transform(Protocol):
         ...
 
     def __call__(self, u: Entries, parameters: Parameters) -> tuple[Entries, Entries]:
-        """The value and the logarithm of the slope."""
+        """The value and the logarithm of the slope.
+
+        Args:
+            u: Numbers.
+            parameters: The parameters of the function for each.
+        """
         ...
 
     def undo(self, y: Entries, parameters: Parameters) -> tuple[Entries, Entries]:
-        """The number that has this value, and the logarithm of the inverse's slope."""
+        """The number that has this value, and the logarithm of the inverse's slope.
+
+        Args:
+            y: Values of the function.
+            parameters: The parameters of the function for each.
+        """
         ...
 
 
