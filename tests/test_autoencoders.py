@@ -9,15 +9,13 @@ import torch
 from fromnoise.autoencoders import (
     SETTINGS,
     Autoencoder,
-    DenoisingChain,
     LinearDenoiser,
-    end_to_end_loss,
     fit_autoencoder,
-    fit_chain,
     fit_linear_denoiser,
+    perceptron,
     reconstruction_error,
     score_of_denoiser,
-    stagewise_loss,
+    shrinkage,
 )
 from fromnoise.gaussians import Gaussian
 from fromnoise.mixtures import GaussianMixture
@@ -89,6 +87,17 @@ def test_the_best_linear_denoiser_is_where_the_error_is_flat():
     assert slopes(torch.linalg.inv(best.matrix), offset) > 1e-2
 
 
+def test_it_shrinks_each_principal_direction_by_its_share():
+    data, sigma = normal(30, 3) @ normal(3, 3, seed=1), 0.8
+    variances, directions = torch.linalg.eigh(torch.cov(data.mT, correction=0))
+    kept = shrinkage(variances, sigma)
+    denoiser = fit_linear_denoiser(data, sigma)
+    found = directions.mT @ denoiser.matrix @ directions
+    torch.testing.assert_close(found, torch.diag(kept), rtol=0, atol=1e-12)
+    left = linear_error(denoiser.matrix, denoiser.mean - denoiser.matrix @ denoiser.mean, data, 0.8)
+    assert left.item() == pytest.approx(sigma**2 * kept.sum().item(), rel=1e-12)
+
+
 def test_for_gaussian_data_it_is_the_posterior_mean():
     """Points whose covariance is exactly C: the fit sees nothing else."""
     root, mean = torch.linalg.cholesky(torch.tensor([[1.0, 0.4], [0.4, 0.3]], dtype=F64)), 0.6
@@ -113,76 +122,6 @@ def test_the_error_is_of_the_clean_point_given_the_noisy_one():
         reconstruction_error(lambda x: x, x_0, eps, 0.6), 0.36 * eps.square().sum(1)
     )
     assert reconstruction_error(lambda x: x, x_0, eps, 0.0).max() == 0
-
-
-def random_chain(sigmas=(2.0, 1.0, 0.5)):
-    chain = DenoisingChain(2, sigmas, width=8).double().requires_grad_(False)
-    generator = rng(3)
-    for p in chain.parameters():
-        p.copy_(0.5 * torch.randn(p.shape, generator=generator, dtype=F64))
-    return chain
-
-
-def test_the_path_is_its_stages_with_the_noise_of_the_next_between():
-    chain, x, generator = random_chain(), normal(5, 2), rng(4)
-    expected, now = [x], x
-    for k, stage in enumerate(chain.stages):
-        if k > 0:
-            z = torch.randn(5, 2, generator=generator, dtype=F64)
-            now = now + chain.sigmas[k] * z
-        now = stage(now)
-        expected.append(now)
-    found = chain.path(x, rng(4))
-    assert torch.equal(found, torch.stack(expected))
-    quiet = chain.path(x)
-    assert torch.equal(quiet[-1], chain.stages[2](chain.stages[1](chain.stages[0](x))))
-    assert not torch.equal(quiet[2:], found[2:])
-    generator = rng(5)
-    start = 2.0 * torch.randn(7, 2, generator=generator, dtype=F64)
-    assert torch.equal(chain.sample(7, rng(5)), chain.path(start, generator)[-1])
-    assert torch.equal(chain.sample(7, rng(5), renoise=False), chain.path(start)[-1])
-
-
-def test_the_losses_ask_every_stage_or_the_last_one():
-    chain, x_0, generator = random_chain(), normal(6, 2), rng(6)
-    z = [torch.randn(6, 2, generator=generator, dtype=F64) for _ in range(3)]
-    errors = [
-        (stage(x_0 + sigma * eps) - x_0).square().sum(1).mean()
-        for stage, sigma, eps in zip(chain.stages, chain.sigmas, z, strict=True)
-    ]
-    torch.testing.assert_close(stagewise_loss(chain, (x_0,), rng(6)), sum(errors))
-    last = chain.path(x_0 + 2.0 * z[0])[-1]
-    expected = (last - x_0).square().sum(1).mean()
-    torch.testing.assert_close(end_to_end_loss(chain, (x_0,), rng(6)), expected)
-
-
-def test_an_untrained_chain_passes_its_input_on():
-    x = normal(4, 2).float()
-    assert torch.equal(DenoisingChain(2, [1.0, 0.1]).path(x)[-1], x)
-
-
-def share_on_the_ring(x):
-    """Points within three deviations of a bell, and how many the least visited bell has."""
-    distance, nearest = (x[:, None] - ring().components.mean).norm(dim=-1).min(1)
-    return (distance < 0.9).float().mean().item(), torch.bincount(nearest, minlength=8).min().item()
-
-
-def test_a_trained_chain_samples_the_ring_and_without_noise_it_blurs():
-    """Five coarse stages reach 87 percent. No noise put back, or none in the training: the middle.
-
-    The bounds leave room for another seed (0.06 from the one, 0.2 from the others).
-    """
-    data = ring().sample(2000, rng())
-    settings = dataclasses.replace(SETTINGS, n_steps=400)
-    chain, whole = (
-        fit_chain(data, (4.0, 2.0, 1.0, 0.5, 0.25), loss, settings=settings)
-        for loss in (stagewise_loss, end_to_end_loss)
-    )
-    share, least = share_on_the_ring(chain.sample(2000, rng(2)))
-    assert share > 0.8
-    assert least > 100
-    assert share_on_the_ring(chain.sample(2000, rng(2), renoise=False))[0] < 0.3
-    assert share_on_the_ring(whole.sample(2000, rng(2), renoise=False))[0] < 0.3
 
 
 def test_the_best_linear_autoencoder_leaves_the_smallest_variances():
@@ -215,11 +154,10 @@ def test_codes_drawn_at_random_are_not_codes_of_data():
         (lambda: fit_linear_denoiser(torch.zeros(0, 2), 1.0), "no data"),
         (lambda: reconstruct(sigma=-1.0), "at least 0 and finite, got -1.0"),
         (lambda: reconstruct(sigma=math.inf), "got inf"),
-        (lambda: DenoisingChain(0, [1.0]), "sizes must be at least 1, got 0"),
-        (lambda: DenoisingChain(2, []), r"got \(\)"),
-        (lambda: DenoisingChain(2, [1.0, 1.0]), "fall strictly"),
-        (lambda: DenoisingChain(2, [1.0, 0.0]), "stay positive"),
         (lambda: Autoencoder(2, 0), "got 2, 0, 64"),
+        (lambda: perceptron(2, 0, 1), "got 2, 0, 1"),
+        (lambda: shrinkage(torch.tensor([-1.0]), 1.0), "at least 0, got -1"),
+        (lambda: shrinkage(torch.ones(1), 0.0), "positive and finite, got 0.0"),
     ],
 )
 def test_bad_input_is_refused_by_name(call, message):

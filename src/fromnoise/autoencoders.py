@@ -2,8 +2,8 @@ r"""Autoencoders: through a narrow code and back, or from a noisy point back to 
 
 A denoising autoencoder is a function $r(x_t)$ that is asked for $x_0$, given
 $x_t = x_0 + \sigma \epsilon$. The best one is the posterior mean $E[x_0 \mid x_t]$, and
-$(r(x_t) - x_t) / \sigma^2$ is then the score of the noisy data. A chain of denoisers, from much
-noise to little, is a sampler. A plain autoencoder has a code, but no distribution to draw it from.
+$(r(x_t) - x_t) / \sigma^2$ is then the score of the noisy data. A plain autoencoder has a code, but
+no distribution to draw it from. `fromnoise.denoising_chain` puts denoisers in a row.
 
     denoiser(x_t) -> x_0_hat          one noise level, shaped like x_t
 
@@ -11,19 +11,17 @@ Points are flat, `(batch, dim)`. Errors are squared distances, summed over dimen
 """
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fromnoise.batches import noise_like
 from fromnoise.networks import seeded
 from fromnoise.schedules import Scales
 from fromnoise.targets import score_from_x_0
-from fromnoise.training import Batch, Loss, TrainingSettings, train
+from fromnoise.training import Batch, TrainingSettings, train
 
 Points = Float[Tensor, "batch dim"]
 PerPoint = Float[Tensor, " batch"]
@@ -102,7 +100,7 @@ class LinearDenoiser(NamedTuple):
 def fit_linear_denoiser(data: Float[Tensor, "n dim"], sigma: float) -> LinearDenoiser:
     r"""The best linear denoiser of the data: $W = C (C + \sigma^2 I)^{-1}$, $C$ their covariance.
 
-    Along a direction of variance $\lambda$ it keeps the share $\lambda / (\lambda + \sigma^2)$. For
+    Along a direction of variance $c$ it keeps the share $c / (c + \sigma^2)$. For
     Gaussian data no denoiser is better.
 
     Args:
@@ -126,132 +124,27 @@ def fit_linear_denoiser(data: Float[Tensor, "n dim"], sigma: float) -> LinearDen
 # --8<-- [end:LinearDenoiser]
 
 
-class DenoisingChain(nn.Module):
-    """Denoisers in a row, the first for the most noise: each takes what the one before gives."""
+# --8<-- [start:shrinkage]
+def shrinkage(variances: Float[Tensor, " dim"], sigma: float) -> Float[Tensor, " dim"]:
+    r"""Share of each principal direction that the best linear denoiser keeps.
 
-    def __init__(
-        self, n_dims: int, sigmas: Sequence[float], width: int = 64, *, seed: int = 0
-    ) -> None:
-        """Draw the weights from `seed` alone; untrained, every stage passes its input on.
-
-        Args:
-            n_dims: Entries of a point.
-            sigmas: Noise scale at the input of each stage, strictly falling.
-            width: Hidden units of each layer.
-            seed: Of the weights.
-
-        Raises:
-            ValueError: If a size is below 1, there is no stage, or the scales do not fall to a
-                positive one.
-        """
-        super().__init__()
-        if min(n_dims, width) < 1:
-            raise ValueError(f"sizes must be at least 1, got {n_dims}, {width}")
-        self.n_dims, self.sigmas = n_dims, tuple(sigmas)
-        ends = (math.inf, *self.sigmas, 0.0)
-        if not self.sigmas or any(not a > b for a, b in pairwise(ends)):
-            raise ValueError(f"sigmas must fall strictly and stay positive, got {self.sigmas}")
-        with seeded(seed):
-            self.stages = nn.ModuleList(_Residual(n_dims, width) for _ in self.sigmas)
-
-    # --8<-- [start:path]
-    def path(
-        self, x_t: Points, generator: torch.Generator | None = None
-    ) -> Float[Tensor, "points batch dim"]:
-        """All estimates on the way, the input first and the last stage's answer last.
-
-        Args:
-            x_t: Points with the noise of the first stage.
-            generator: Source of the noise put back between two stages, at the scale that the next
-                one is for. Without it nothing is put back.
-        """
-        path = [x_t]
-        for k, stage in enumerate(self.stages):
-            if k > 0 and generator is not None:
-                z = torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype, device=x_t.device)
-                x_t = x_t + self.sigmas[k] * z
-            x_t = stage(x_t)
-            path.append(x_t)
-        return torch.stack(path)
-
-    # --8<-- [end:path]
-
-    @torch.no_grad()
-    def sample(
-        self, n_samples: int, generator: torch.Generator, renoise: bool = True
-    ) -> Float[Tensor, "n_samples dim"]:
-        """New points, from noise of the first scale around zero.
-
-        Args:
-            n_samples: How many.
-            generator: Source of the noise.
-            renoise: Put noise back between two stages. Without it each stage is shown points that
-                have less noise than those it was trained on.
-        """
-        weight = next(self.parameters())
-        shape = (n_samples, self.n_dims)
-        z = torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)
-        return self.path(self.sigmas[0] * z, generator if renoise else None)[-1]
-
-
-class _Residual(nn.Module):
-    """Input plus what a perceptron with two hidden layers adds to it; at the start, nothing."""
-
-    def __init__(self, n_dims: int, width: int) -> None:
-        super().__init__()
-        self.network = _mlp(n_dims, width, n_dims)
-        last = self.network[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.network(x)
-
-
-# --8<-- [start:chain_losses]
-def stagewise_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-    r"""Each stage on its own noise: $\sum_k \Vert r_k(x_0 + \sigma_k \epsilon) - x_0 \Vert^2$."""
-    (x_0,) = batch
-    assert isinstance(network, DenoisingChain)
-    errors = [
-        reconstruction_error(stage, x_0, noise_like(x_0, generator), sigma).mean()
-        for stage, sigma in zip(network.stages, network.sigmas, strict=True)
-    ]
-    return torch.stack(errors).sum()
-
-
-def end_to_end_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-    """Noise once, then all stages in a row; only the last answer counts."""
-    (x_0,) = batch
-    assert isinstance(network, DenoisingChain)
-    x_t = x_0 + network.sigmas[0] * noise_like(x_0, generator)
-    return (network.path(x_t)[-1] - x_0).square().sum(1).mean()
-
-
-# --8<-- [end:chain_losses]
-
-
-def fit_chain(
-    data: Float[Tensor, "n dim"],
-    sigmas: Sequence[float],
-    loss: Loss = stagewise_loss,
-    width: int = 64,
-    settings: TrainingSettings = SETTINGS,
-) -> DenoisingChain:
-    """Train a chain of denoisers.
+    $g_j = c_j / (c_j + \sigma^2)$. The error it leaves there is $g_j \sigma^2$.
 
     Args:
-        data: Clean data.
-        sigmas: As in `DenoisingChain`.
-        loss: `stagewise_loss`, or `end_to_end_loss`.
-        width: Hidden units of each layer.
-        settings: Of the training; its seed also draws the first weights.
+        variances: $c_j$ of the clean data, at least 0.
+        sigma: Noise scale.
+
+    Raises:
+        ValueError: If a variance is negative or `sigma` is not positive.
     """
-    model = DenoisingChain(data.shape[1], sigmas, width, seed=settings.seed).to(data)
-    trained = train(model, loss, (data,), settings).network
-    assert isinstance(trained, DenoisingChain)
-    return trained
+    if not bool((variances >= 0).all()):
+        raise ValueError(f"variances must be at least 0, got {variances.min():.3g}")
+    if not 0 < sigma < math.inf:
+        raise ValueError(f"sigma must be positive and finite, got {sigma}")
+    return variances / (variances + sigma**2)
+
+
+# --8<-- [end:shrinkage]
 
 
 # --8<-- [start:Autoencoder]
@@ -279,10 +172,10 @@ class Autoencoder(nn.Module):
         self.n_latents = n_latents
         with seeded(seed):
             self.encoder: nn.Module = (
-                nn.Linear(n_dims, n_latents) if linear else _mlp(n_dims, width, n_latents)
+                nn.Linear(n_dims, n_latents) if linear else perceptron(n_dims, width, n_latents)
             )
             self.decoder: nn.Module = (
-                nn.Linear(n_latents, n_dims) if linear else _mlp(n_latents, width, n_dims)
+                nn.Linear(n_latents, n_dims) if linear else perceptron(n_latents, width, n_dims)
             )
 
     def encode(self, x: Points) -> Float[Tensor, "batch latents"]:
@@ -299,7 +192,12 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def sample(self, n_samples: int, generator: torch.Generator) -> Float[Tensor, "n_samples dim"]:
-        """Points of standard normal codes. Nothing in the training made codes lie like this."""
+        """Points of standard normal codes. Nothing in the training made codes lie like this.
+
+        Args:
+            n_samples: How many.
+            generator: Source of the draws.
+        """
         weight = next(self.parameters())
         shape = (n_samples, self.n_latents)
         z = torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)
@@ -337,7 +235,19 @@ def fit_autoencoder(
     return trained
 
 
-def _mlp(n_inputs: int, width: int, n_outputs: int) -> nn.Sequential:
+def perceptron(n_inputs: int, width: int, n_outputs: int) -> nn.Sequential:
+    """Two hidden layers of SiLU units.
+
+    Args:
+        n_inputs: Entries of an input.
+        width: Units of each hidden layer.
+        n_outputs: Entries of an output.
+
+    Raises:
+        ValueError: If a size is below 1.
+    """
+    if min(n_inputs, width, n_outputs) < 1:
+        raise ValueError(f"sizes must be at least 1, got {n_inputs}, {width}, {n_outputs}")
     return nn.Sequential(
         nn.Linear(n_inputs, width),
         nn.SiLU(),

@@ -392,6 +392,9 @@ TABLE |= {
     "reconstruction_error": {"denoiser": lambda: lambda x: x / 2, "sigma": L(0.5)},
     "score_of_denoiser": {"denoiser": lambda: lambda x: x / 2, "sigma": L(0.5)},
     "LinearDenoiser": {"mean": lambda: normal(DIM), "matrix": spd},
+    "perceptron": {"n_inputs": L(2), "width": L(8), "n_outputs": L(3)},
+    "shrinkage": {"variances": lambda: normal(DIM).square(), "sigma": L(0.5)},
+    "chain_variances": {"variances": lambda: normal(DIM).square(), "sigmas": L((1.0, 0.5))},
     "fit_linear_denoiser": {"sigma": L(0.5)},
     "DenoisingChain": {"sigmas": L((1.0, 0.5)), "width": L(8)},
     "stagewise_loss": {
