@@ -1,6 +1,9 @@
 """What a caller must know and cannot see stands in the docstring; the reference shows each once."""
 
 import ast
+import doctest
+import functools
+import importlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -94,6 +97,7 @@ def decorators(node: Definition) -> set[str]:
     return {ast.unparse(d).rpartition(".")[2] for d in node.decorator_list}
 
 
+@functools.cache
 def read(name: str) -> Source:
     file = PACKAGE / f"{name.replace('.', '/')}.py"
     return Source(name, ast.parse(file.read_text(encoding="utf-8")))
@@ -321,6 +325,46 @@ def _nothing(p):
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_no_rule_finds_fault_with_a_sound_module(rule: Callable[[Source], Faults]):
     assert list(rule(Source("sound", ast.parse(SOUND)))) == []
+
+
+# The examples --------------------------------------------------------------------------
+
+
+@functools.cache
+def examples() -> dict[str, str]:
+    """Docstrings with examples, by the name of what they document."""
+    entries = {
+        f"{module}.{entry.name}": entry for module in MODULES for entry in read(module).names()
+    }
+    return {name: entry.doc for name, entry in entries.items() if ">>>" in entry.doc}
+
+
+def failures(name: str, text: str, names: dict[str, object]) -> str:
+    """What running the examples of a docstring printed that stands otherwise in it."""
+    said: list[str] = []
+    test = doctest.DocTestParser().get_doctest(text, dict(names), name, None, None)
+    doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    return "".join(said)
+
+
+@pytest.mark.parametrize("name", sorted(examples()))
+def test_examples_print_what_they_say(name: str):
+    module = max((m for m in MODULES if name.startswith(f"{m}.")), key=len)
+    assert (
+        failures(name, examples()[name], vars(importlib.import_module(f"fromnoise.{module}"))) == ""
+    )
+
+
+def test_an_example_that_says_another_number_fails():
+    assert "Expected" in failures("planted", ">>> 1 + 1\n3\n", {})
+    assert "NameError" in failures("planted", ">>> unknown\n3\n", {})
+
+
+def test_examples_are_short_and_there_are_enough():
+    assert len(examples()) >= 20
+    for name, text in examples().items():
+        lines = [line for line in text.splitlines() if line.strip().startswith((">>>", "..."))]
+        assert len(lines) <= 5, name
 
 
 # The reference -------------------------------------------------------------------------

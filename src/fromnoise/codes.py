@@ -70,6 +70,12 @@ def kraft_sum(lengths: Sequence[int]) -> Fraction:
     Raises:
         ValueError: If a length is negative.
 
+    Examples:
+        A sum of one leaves no room for another word.
+
+        >>> kraft_sum((1, 2, 2))
+        Fraction(1, 1)
+
     Source:
         Kraft 1949, *A device for quantizing, grouping, and coding amplitude-modulated pulses*.
     """
@@ -124,6 +130,12 @@ def huffman_code(p: Probabilities) -> list[str]:
 
     Raises:
         ValueError: If there are no symbols, one has probability 0 or the sum is not 1.
+
+    Examples:
+        Likely symbols get short words.
+
+        >>> huffman_code(torch.tensor([0.5, 0.25, 0.25]))
+        ['0', '10', '11']
 
     Source:
         Huffman 1952, *A method for the construction of minimum-redundancy codes*,

@@ -59,6 +59,14 @@ def transition(scales_t: Scales, scales_s: Scales) -> tuple[PerExample, PerExamp
     Raises:
         ValueError: If s is not the cleaner time, nothing is left of the data at s, or the shapes of
             the scales differ and neither is one for all.
+
+    Examples:
+        On a variance-preserving schedule, what a step keeps and what it adds sum to one.
+
+        >>> from fromnoise.schedules import Cosine
+        >>> alpha_ts, var_ts = transition(Cosine()(torch.tensor(0.51)), Cosine()(torch.tensor(0.5)))
+        >>> alpha_ts.square() + var_ts
+        tensor(1.)
     """
     shapes = {tuple(scales_t.alpha_t.shape), tuple(scales_s.alpha_t.shape)} - {()}
     if len(shapes) > 1:
@@ -162,6 +170,13 @@ def prior_kl(x_0: Batch, scales_1: Scales) -> PerExample:
     Raises:
         ValueError: If there is no noise at the end, or the scales are not one for all or one per
             example.
+
+    Examples:
+        A schedule that ends in pure noise leaves nothing to pay.
+
+        >>> from fromnoise.schedules import Cosine
+        >>> prior_kl(torch.ones(1, 2), Cosine()(torch.tensor([1.0])))
+        tensor([0.])
     """
     _require_fit(scales_1, x_0)
     if (scales_1.sigma_t <= 0).any():

@@ -60,6 +60,13 @@ def iwae_bound(log_weights: Draws) -> Float[Tensor, "*batch"]:
     Raises:
         ValueError: If there is no sample.
 
+    Examples:
+        The average is taken before the logarithm.
+
+        >>> log_weights = torch.tensor([[0.0], [-9.0]])
+        >>> iwae_bound(log_weights), log_weights.mean(0)
+        (tensor([-0.6930]), tensor([-4.5000]))
+
     Source:
         Burda, Grosse and Salakhutdinov 2016, <https://arxiv.org/abs/1509.00519>.
     """
@@ -154,6 +161,12 @@ def rate(
 
     Raises:
         ValueError: If the two differ in shape.
+
+    Examples:
+        A code that says nothing costs nothing; a sharp one costs.
+
+        >>> rate(torch.zeros(2, 1), torch.tensor([[0.0], [-4.0]]))
+        tensor([0.0000, 1.5092])
 
     Source:
         Kingma and Welling 2014, <https://arxiv.org/abs/1312.6114>; the name is of Alemi et al.

@@ -38,6 +38,13 @@ def frechet_gaussians(
     Raises:
         ValueError: If a number is not finite.
 
+    Examples:
+        Two widths and two means: $(2 - 1)^2 + 3^2$.
+
+        >>> one, four = torch.eye(1), 4 * torch.eye(1)
+        >>> round(frechet_gaussians(torch.zeros(1), one, torch.full((1,), 3.0), four), 4)
+        10.0
+
     Source:
         Dowson and Landau 1982; Heusel et al. 2017, <https://arxiv.org/abs/1706.08500>.
     """

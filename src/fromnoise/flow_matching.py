@@ -45,6 +45,15 @@ def conditional_velocity(x_t: Data, x_0: Data, scales: Scales) -> Data:
     Raises:
         ValueError: If shapes do not fit, there is no noise, or a slope is infinite.
 
+    Examples:
+        On straight lines it is noise minus data, here -1 - 3.
+
+        >>> import torch
+        >>> from fromnoise.schedules import Rectified
+        >>> scales = Rectified()(torch.tensor([0.5]))
+        >>> conditional_velocity(torch.tensor([[1.0]]), torch.tensor([[3.0]]), scales)
+        tensor([[-4.]])
+
     Source: Lipman et al. 2023, arXiv 2210.02747.
     """
     require_shape("x_0", x_0, x_t)

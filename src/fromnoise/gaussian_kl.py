@@ -33,6 +33,12 @@ def kl_diagonal(
         log_var_q: Logarithms of the variances $\sigma_q^2$.
         mean_p: Means $\mu_p$.
         log_var_p: Logarithms of the variances $\sigma_p^2$.
+
+    Examples:
+        A mean that is off by one standard deviation costs half a nat.
+
+        >>> kl_diagonal(torch.tensor([[1.0]]), torch.tensor([[0.0]]))
+        tensor([[0.5000]])
     """
     log_var_p = torch.as_tensor(log_var_p, dtype=mean_q.dtype, device=mean_q.device)
     log_ratio = log_var_q - log_var_p

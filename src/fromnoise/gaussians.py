@@ -49,6 +49,14 @@ class Gaussian:
     r"""A normal distribution $\mathcal N(\mu, C)$ with a full covariance, or a batch of them.
 
     The covariance is kept as $C = U \Lambda U^\top$: noise of any level only changes $\Lambda$.
+
+    Examples:
+        Where $x_t = x_0 / 2 + \epsilon / 2$ is 1, data alone would be 2; the best guess is 1.
+
+        >>> from fromnoise.schedules import Rectified
+        >>> p = Gaussian(torch.zeros(1), torch.eye(1))
+        >>> p.posterior_mean(torch.tensor([[1.0]]), Rectified()(torch.tensor([0.5])))
+        tensor([[1.]])
     """
 
     def __init__(

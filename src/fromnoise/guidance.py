@@ -25,6 +25,14 @@ def classifier_free(
     Returns:
         The guided denoiser; it calls both.
 
+    Examples:
+        Scale 1 goes as far past the conditional answer as that is from the unconditional.
+
+        >>> import torch
+        >>> guided = classifier_free(lambda x, t: x, lambda x, t: x / 2, guidance_scale=1.0)
+        >>> guided(torch.tensor([[2.0]]), torch.tensor([0.5]))
+        tensor([[3.]])
+
     Source: Ho & Salimans 2022, arXiv 2207.12598.
     """
 

@@ -53,6 +53,14 @@ class GaussianMixture:
 
         Raises:
             ValueError: If `std` is not positive, or the weights are not positive with sum 1.
+
+        Examples:
+            In the middle nobody can tell; nearer to one bell it is that one.
+
+            >>> p = GaussianMixture.isotropic(torch.tensor([[-2.0], [2.0]]), std=1.0)
+            >>> p.responsibilities(torch.tensor([[0.0], [1.0]]))
+            tensor([[0.5000, 0.5000],
+                    [0.0180, 0.9820]])
         """
         if not std > 0:
             raise ValueError(f"std must be positive, got {std}")

@@ -98,6 +98,12 @@ def gaussian_rate(variances: Float[Tensor, " dim"], distortion: float) -> float:
     Raises:
         ValueError: If a variance or the distortion is not positive and finite.
 
+    Examples:
+        To come within a tenth of the standard deviation costs log 10 nats.
+
+        >>> round(gaussian_rate(torch.ones(1), distortion=0.01), 4)
+        2.3026
+
     Source:
         Cover and Thomas 2006, *Elements of information theory*.
     """

@@ -186,6 +186,13 @@ def wasserstein_2(x: First, y: Second) -> float:
     Raises:
         ValueError: If the sets differ in size, are empty or hold a number that is not finite.
 
+    Examples:
+        A shift by 3 moves everything by 3.
+
+        >>> x = torch.tensor([[0.0], [1.0]])
+        >>> round(wasserstein_2(x, x + 3), 4)
+        3.0
+
     Source:
         Peyré and Cuturi 2019, <https://arxiv.org/abs/1803.00567>.
     """

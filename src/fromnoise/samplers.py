@@ -116,6 +116,16 @@ def euler_step(
 
     Raises:
         ValueError: If a time lies outside [0, 1].
+
+    Examples:
+        A denoiser that knows the data lands on it, from any noise.
+
+        >>> from fromnoise.schedules import Rectified
+        >>> t, s = torch.tensor(1.0), torch.tensor(0.0)
+        >>> x_t = torch.tensor([[-1.0], [2.0]])
+        >>> euler_step(lambda x_t, t: torch.full_like(x_t, 7.0), Rectified(), x_t, t, s)
+        tensor([[7.],
+                [7.]])
     """
     schedule(s)
     return x_t + (s - t) * _velocity(denoiser, schedule, x_t, t)
@@ -171,6 +181,15 @@ def sample(
 
     Raises:
         ValueError: If the grid does not fall strictly, or leaves [0, 1].
+
+    Examples:
+        A denoiser with one answer sends all noise there.
+
+        >>> from fromnoise.schedules import Rectified
+        >>> x_1 = torch.tensor([[-1.0], [2.0]])
+        >>> sample(lambda x_t, t: torch.full_like(x_t, 7.0), Rectified(), x_1, uniform_times(3))
+        tensor([[7.],
+                [7.]])
     """
     times = times.double()
     if times.ndim != 1 or len(times) < 2 or not (times.diff() < 0).all():
@@ -193,6 +212,12 @@ def uniform_times(n_steps: int, t_max: float = 1.0, t_min: float = 0.0) -> Times
 
     Raises:
         ValueError: If `n_steps` < 1 or not 0 <= t_min < t_max <= 1.
+
+    Examples:
+        From noise to data in four steps.
+
+        >>> uniform_times(4)
+        tensor([1.0000, 0.7500, 0.5000, 0.2500, 0.0000], dtype=torch.float64)
     """
     _check_grid(n_steps, t_max, t_min)
     return torch.linspace(t_max, t_min, n_steps + 1, dtype=torch.float64)

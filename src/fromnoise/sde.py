@@ -146,6 +146,14 @@ def probability_flow_ode(score: TimeScore, schedule: Schedule) -> Dynamics:
 
     Its right side is the velocity of `fromnoise.targets`, and runs both ways.
 
+    Examples:
+        Where the score is that of the noise itself, a standard normal stays as it is.
+
+        >>> from fromnoise.schedules import Cosine
+        >>> ode = probability_flow_ode(lambda x, t: -x, Cosine())
+        >>> ode.drift(torch.ones(1, 2), torch.tensor(0.5))
+        tensor([[0., 0.]])
+
     Source: Song et al. 2021, arXiv 2011.13456.
     """
     return reverse_sde(score, schedule, eta=0.0)

@@ -20,7 +20,14 @@ LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 
 
 def guidance_scale_from_multiplier(multiplier: float) -> float:
-    r"""$\omega = \text{multiplier} - 1$, the convention of this book."""
+    r"""$\omega = \text{multiplier} - 1$, the convention of this book.
+
+    Examples:
+        A multiplier of 1 is no guidance.
+
+        >>> guidance_scale_from_multiplier(1.0)
+        0.0
+    """
     return multiplier - 1
 
 

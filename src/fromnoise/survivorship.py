@@ -124,6 +124,13 @@ def vulnerability(
     Raises:
         ValueError: If `area` is not positive with sum 1, a share lies outside (0, 1], or no plane
             was hit and none lost.
+
+    Examples:
+        Half the planes return. Hits fall on both parts alike; few holes are left where they kill.
+
+        >>> holes, area = torch.tensor([0.8, 0.2]), torch.tensor([0.5, 0.5])
+        >>> vulnerability(holes, torch.tensor(0.5), area)
+        tensor([0.0550, 0.7638])
     """
     check_area(area)
     check_returned(returned)

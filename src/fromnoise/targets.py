@@ -52,6 +52,14 @@ def x_0_from_velocity(velocity: Data, x_t: Data, scales: Scales) -> Data:
     r"""The data from the velocity.
 
     $$x_0 = (\dot\sigma_t x_t - \sigma_t u) / (\alpha_t\dot\sigma_t - \sigma_t\dot\alpha_t).$$
+
+    Examples:
+        On straight lines, $x_0 = x_t - t u$.
+
+        >>> from fromnoise.schedules import Rectified
+        >>> scales = Rectified()(torch.tensor([0.25]))
+        >>> x_0_from_velocity(torch.tensor([[4.0]]), torch.tensor([[3.0]]), scales)
+        tensor([[2.]])
     """
     require_shape("velocity", velocity, x_t)
     _require_slope(scales, "x_0 from velocity")
@@ -144,7 +152,17 @@ def score_from_x_0(x_0: Data, x_t: Data, scales: Scales) -> Data:
 
 
 def score_from_eps(eps: Data, x_t: Data, scales: Scales) -> Data:
-    r"""$\mathrm{score} = -\epsilon / \sigma_t$; refused at $\sigma_t = 0$."""
+    r"""$\mathrm{score} = -\epsilon / \sigma_t$; refused at $\sigma_t = 0$.
+
+    Examples:
+        The less noise, the larger the score of the same draw.
+
+        >>> from fromnoise.schedules import Rectified
+        >>> scales = Rectified()(torch.tensor([0.5, 0.1]))
+        >>> score_from_eps(torch.ones(2, 1), torch.zeros(2, 1), scales)
+        tensor([[ -2.],
+                [-10.]])
+    """
     require_shape("eps", eps, x_t)
     _require_noise(scales, "score from eps")
     return -eps / beside(scales.sigma_t, x_t)

@@ -121,6 +121,12 @@ def next_character_loss(network: nn.Module, batch: Batch, generator: torch.Gener
 def perplexity(nats_per_character: float) -> float:
     r"""Number of equally likely characters that would be as hard to guess, $e^{H}$.
 
+    Examples:
+        As uncertain as a fair choice among 27 characters.
+
+        >>> round(perplexity(math.log(27)), 4)
+        27.0
+
     Source:
         Jelinek et al. 1977, <https://doi.org/10.1121/1.2016299>.
     """
