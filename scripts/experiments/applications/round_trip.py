@@ -18,7 +18,7 @@ needs = ("training/digits",)
 
 @dataclass(frozen=True)
 class Config:
-    n_images: int = 32
+    n_images: int = 24
     steps: tuple[int, ...] = (4, 8, 16, 32, 64)
     t_min: float = 0.01  # a twelfth of a gray level of noise
 
@@ -41,10 +41,16 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
             back = sample(denoiser, SCHEDULE, z, torch.cat([rising.flip(0), stop]), step)
             errors[str(n)] = gray_distance(back, x_0)
         found[name] = errors
+    # The same with the clean end half as far away.
+    rising = uniform_times(config.steps[-1], 1.0, config.t_min / 2).flip(0)
+    nearer = encode(denoiser, SCHEDULE, x_0, rising, heun_step)
+    back = sample(denoiser, SCHEDULE, nearer, torch.cat([rising.flip(0), stop]), heun_step)
+    found["nearer"] = gray_distance(back, x_0)
     # The noises of the finest Heun walk: do they look like noise?
     found["norm"] = spread(z)
     generator = torch.Generator().manual_seed(0)
     # Pixels that are never inked have no noise at the start of the walk, and none at its end.
+    rising = uniform_times(config.steps[-1], 1.0, config.t_min).flip(0)
     scales = SCHEDULE(rising[0])
     noisy = x_0 + scales.sigma_t / scales.alpha_t * torch.randn(x_0.shape, generator=generator)
     found["noisy_norm"] = spread(encode(denoiser, SCHEDULE, noisy.float(), rising, heun_step))
