@@ -87,7 +87,7 @@ def score_of_denoiser(denoiser: PointDenoiser, x_t: Points, sigma: float) -> Poi
 
 # --8<-- [start:LinearDenoiser]
 class LinearDenoiser(NamedTuple):
-    r"""A denoiser that is a matrix: $r(x_t) = \mu + W (x_t - \mu)$."""
+    r"""A denoiser that is a matrix: $r(x_t) = \mu + A (x_t - \mu)$."""
 
     mean: Float[Tensor, " dim"]
     matrix: Float[Tensor, "dim dim"]
@@ -98,7 +98,7 @@ class LinearDenoiser(NamedTuple):
 
 
 def fit_linear_denoiser(data: Float[Tensor, "n dim"], sigma: float) -> LinearDenoiser:
-    r"""The best linear denoiser of the data: $W = C (C + \sigma^2 I)^{-1}$, $C$ their covariance.
+    r"""The best linear denoiser of the data: $A = C (C + \sigma^2 I)^{-1}$, $C$ their covariance.
 
     Along a direction of variance $c$ it keeps the share $c / (c + \sigma^2)$. For
     Gaussian data no denoiser is better.
@@ -149,7 +149,10 @@ def shrinkage(variances: Float[Tensor, " dim"], sigma: float) -> Float[Tensor, "
 
 # --8<-- [start:Autoencoder]
 class Autoencoder(nn.Module):
-    r"""A code and back: $z = f(x)$, $\hat x = g(z)$. Where codes lie is left to chance."""
+    r"""A code and back, $z = \mathrm{enc}(x)$ and $\hat x = \mathrm{dec}(z)$.
+
+    Where the codes lie is left to chance.
+    """
 
     def __init__(
         self, n_dims: int, n_latents: int, width: int = 64, *, linear: bool = False, seed: int = 0

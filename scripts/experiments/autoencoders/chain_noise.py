@@ -24,7 +24,7 @@ SIGMAS = (4.0, 2.0, 1.0, 0.5, 0.25)
 @dataclass(frozen=True)
 class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
-    n_steps: int = 600
+    n_steps: int = 500
     width: int = 128
     judge_steps: int = 200
     n_test: int | None = None

@@ -19,7 +19,7 @@ LEVELS = {"s05": 0.5, "s1": 1.0, "s2": 2.0, "nothing": None}
 @dataclass(frozen=True)
 class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
-    n_steps: int = 400
+    n_steps: int = 300
     n_latents: int = 16
     width: int = 128
     n_test: int | None = None
