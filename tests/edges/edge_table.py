@@ -638,6 +638,15 @@ TABLE |= {
     "LinearProbe.__call__": {"features": COMMON["x"]},
     "LinearProbe.r_squared": {"features": COMMON["x"], "targets": lambda: normal(BATCH, 1)},
     "fit_probe": {"features": lambda: normal(8, DIM), "targets": lambda: normal(8, 1, seed=3)},
+    "class_directions": {
+        "features": lambda: normal(8, DIM),
+        "labels": lambda: torch.arange(8) % 2,
+    },
+    "erased": {
+        "activity": COMMON["x"],
+        "basis": lambda: torch.eye(DIM)[:, :1],
+        "center": lambda: normal(DIM),
+    },
     "Inpainting": {"mask": mask},
     "Averaging": {"factor": L(2)},
     "Averaging.apply": {"x": image},
