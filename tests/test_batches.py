@@ -30,8 +30,8 @@ def test_noise_needs_a_generator():
 
 
 def test_each_example_has_its_own_product():
-    a, b = torch.arange(12.0).reshape(3, 2, 2), torch.ones(3, 2, 2)
-    assert dot(a, b).tolist() == [6.0, 22.0, 38.0]
+    a, b = torch.arange(12.0).reshape(3, 2, 2), 2 * torch.ones(3, 2, 2)
+    assert dot(a, b).tolist() == [12.0, 44.0, 76.0]
     assert dot(a[:0], b[:0]).shape == (0,)
 
 

@@ -69,3 +69,25 @@ def test_no_neighbor_does_better():
 def test_what_cannot_be_fitted_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_two_points_make_a_grid_and_it_must_rise_evenly_whatever_its_unit():
+    # Two points a unit apart with half the mass each: mean 1/2, deviation 1/2.
+    two = torch.tensor([0.0, 1.0], dtype=F64)
+    fit = forward_fit(two, torch.full((2,), math.log(0.5), dtype=F64))
+    assert (fit.mean, fit.std) == pytest.approx((0.5, 0.5))
+    even = torch.zeros(3, dtype=F64)
+    for unit in (1e-4, 1.0, 1e4):
+        assert line_kl(unit * torch.tensor([0.0, 1.0, 2.0 + 5e-7], dtype=F64), even, even) == 0
+        for places in ([0.0, 1.0, 2.0 + 5e-6], [0.0, 1.0, 1.0], [0.0, 1.0, 0.5], [0.0, 0.0, 0.0]):
+            with pytest.raises(ValueError, match="rise evenly"):
+                line_kl(unit * torch.tensor(places, dtype=F64), even, even)
+    with pytest.raises(ValueError, match="at least two points"):
+        line_kl(two[:1], even[:1], even[:1])
+
+
+def test_the_search_begins_where_it_is_told_to():
+    """From either bell, and with either width, it ends at that bell."""
+    log_q = two_bells(6.0)
+    for start in ((-6.0, 0.2), (-6.0, 1.0), (6.0, 0.2)):
+        assert reverse_fit(X, log_q, start).mean == pytest.approx(start[0], abs=1e-3)

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from fromnoise.dit import DiT
-from fromnoise.networks import MLP, UNet, n_parameters, seeded, sinusoids
+from fromnoise.networks import (
+    MLP,
+    Attention,
+    Condition,
+    ResBlock,
+    UNet,
+    n_parameters,
+    seeded,
+    sinusoids,
+)
 
 NETWORKS = {
     "mlp": lambda **kw: MLP(64, 16, 2, 10, **kw),
@@ -140,3 +149,91 @@ def test_no_two_times_look_alike_to_the_sinusoids():
     assert gaps.min() > 0.5 * neighbors.min()
     with pytest.raises(ValueError, match="even"):
         sinusoids(u, 5)
+
+
+def drawn(network):
+    """Every weight drawn wide, in float64: layers that start at zero would hide what feeds them."""
+    generator = torch.Generator().manual_seed(5)
+    network = network.double()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(0.5 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
+    return network.eval()
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def grouped(h, n_groups, layer):
+    """Group normalization written out."""
+    parts = h.reshape(len(h), n_groups, -1)
+    spread = (parts.var(2, correction=0, keepdim=True) + 1e-5).sqrt()
+    normed = ((parts - parts.mean(2, keepdim=True)) / spread).reshape(h.shape)
+    return normed * layer.weight[:, None, None] + layer.bias[:, None, None]
+
+
+def test_a_block_is_two_convolutions_with_a_modulated_norm_between():
+    with seeded(0):
+        block = drawn(ResBlock(4, 6, 5, 0.0))
+    h, condition = normal(2, 4, 3, 3), normal(2, 5, seed=1)
+    silu = torch.nn.functional.silu
+    scale, shift = (condition @ block.modulation.weight.T + block.modulation.bias).chunk(2, 1)
+    inner = grouped(block.conv_in(silu(grouped(h, 4, block.norm_in))), 2, block.norm_out)
+    inner = silu(inner * (1 + scale[..., None, None]) + shift[..., None, None])
+    expected = block.shortcut(h) + block.conv_out(inner)
+    torch.testing.assert_close(block(h, condition), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_attention_weighs_the_values_of_all_places_head_by_head():
+    with seeded(0):
+        attention = drawn(Attention(4, 2))
+    h = normal(2, 4, 2, 3)
+    q, k, v = attention.to_qkv(grouped(h, 4, attention.norm)).flatten(2).chunk(3, 1)
+    heads = []
+    for head in (slice(0, 2), slice(2, 4)):
+        share = torch.einsum("bci,bcj->bij", q[:, head], k[:, head]).div(2**0.5).softmax(-1)
+        heads.append(torch.einsum("bij,bcj->bci", share, v[:, head]))
+    expected = h + attention.to_out(torch.cat(heads, 1).reshape(2, 4, 2, 3))
+    torch.testing.assert_close(attention(h), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_groups_are_as_many_as_divide_the_channels_up_to_eight():
+    with seeded(0):
+        for channels, n_groups in ((16, 8), (12, 4), (6, 2), (5, 1), (8, 8), (1, 1)):
+            assert Attention(channels, 1).norm.num_groups == n_groups
+
+
+def test_the_condition_is_a_network_of_waves_plus_a_vector_per_class():
+    with seeded(0):
+        condition = drawn(Condition(6, 3, True, None))
+    t, label = torch.tensor([0.2, 0.9]), torch.tensor([1, 3])
+    waves = condition.time(sinusoids(t, 32).double())
+    torch.testing.assert_close(condition(t, label), waves + condition.label.weight[label])
+    torch.testing.assert_close(condition(t, None), waves + condition.label.weight[3])
+    assert condition.label.weight.shape == (4, 6)
+    for bad in ([0, 4], [4, 0], [0, -1], [-1, 0]):
+        with pytest.raises(ValueError, match=r"labels must lie in 0\.\.3"):
+            condition(t, torch.tensor(bad))
+    with seeded(0):
+        blind = drawn(Condition(6, None, False, None))
+    nothing = blind.time(sinusoids(torch.zeros(2), 32).double())
+    assert torch.equal(blind(t, None), nothing)
+
+
+def test_four_features_are_the_fewest():
+    assert sinusoids(torch.zeros(3), 4).tolist() == [[1, 1, 0, 0]] * 3
+    for n_features in (2, 3, 5):
+        with pytest.raises(ValueError, match="even and at least 4"):
+            sinusoids(torch.zeros(3), n_features)
+
+
+def test_the_flagship_has_the_stated_layers():
+    """Its numbers are measured on exactly these, with a condition four times as wide."""
+    network = UNet(8, 8, 10)
+    shapes = {name: tuple(w.shape) for name, w in network.named_parameters() if "weight" in name}
+    assert shapes["first.weight"] == (8, 1, 3, 3)
+    assert shapes["last.weight"] == (1, 8, 3, 3)
+    assert shapes["condition.label.weight"] == (11, 32)
+    assert shapes["downsample.0.weight"] == (8, 8, 3, 3)
+    assert shapes["upsample.0.weight"] == (8, 16, 3, 3)

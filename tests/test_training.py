@@ -1,5 +1,7 @@
 """The loop: same bits when resumed, honest averages, no silent failure."""
 
+import itertools
+import math
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from fromnoise import training
 from fromnoise.networks import MLP, UNet, seeded
 from fromnoise.provenance import CorruptFile
 from fromnoise.training import (
@@ -287,3 +290,33 @@ def test_progress_counts_down():
     assert [p.step for p in told] == [1, 2, 3, 4]
     assert told[-1].seconds_left == 0
     assert "step 4/4" in str(told[-1])
+
+
+def test_the_rate_is_a_line_times_half_a_cosine():
+    settings = TrainingSettings(n_steps=8, warmup_steps=4, learning_rate=2.0, final_share=0.25)
+    for step in range(1, 9):
+        fall = 0.5 * (1 + math.cos(math.pi * (step - 1) / 8))
+        expected = 2.0 * min(1, step / 4) * (0.25 + 0.75 * fall)
+        assert learning_rate_at(step, settings) == pytest.approx(expected, rel=1e-12), step
+
+
+def test_the_least_settings_are_allowed_and_bad_ones_named():
+    TrainingSettings(n_steps=0, batch_size=1, ema_decay=0.0, final_share=0.0)
+    with pytest.raises(ValueError, match="gradient_clip"):
+        TrainingSettings(gradient_clip=0.0)
+    with seeded(0):
+        layer = nn.Linear(1, 1)
+    for step, decay in ((0, 0.5), (1, 1.0), (1, -0.1)):
+        with pytest.raises(ValueError, match="need step >= 1"):
+            update_average(layer, layer, step, decay)
+
+
+def test_the_time_that_is_left_is_the_pace_so_far_times_the_steps_to_go(monkeypatch):
+    """A clock that moves on by one second each time it is read."""
+    clock = itertools.count(100.0)
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    told = []
+    settings = TrainingSettings(n_steps=4, batch_size=8)
+    train(MLP(2), noisy_regression, (points(),), settings, progress=told.append)
+    # The clock is read once at the start and once after each step.
+    assert [p.seconds_left for p in told] == [3.0, 2.0, 1.0, 0.0]
