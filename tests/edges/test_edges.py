@@ -18,7 +18,7 @@ ANSWERS: dict[str, dict[str, str]] = {
 AutoregressiveDecoder AutoregressiveDecoder.forward Coupling Coupling.forward Coupling.undo
 Condition Condition.dtype Condition.forward ResBlock ResBlock.forward Attention
 Attention.forward DiTBlock
-DiTBlock.forward Block Block.forward TwoWay TwoWay.forward mlp
+DiTBlock.forward Block Block.forward TwoWay TwoWay.forward mlp perceptron
 """,
         "a network in training mode: dropout draws from the global generator, as in PyTorch": """
 Classifier.accuracy Classifier.features Classifier.forward Classifier.judge
