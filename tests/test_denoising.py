@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from chance import share_gap
 from fromnoise.denoising import as_denoiser, denoising_loss
 from fromnoise.schedules import Cosine, Rectified
 from fromnoise.targets import PredictEps, PredictV, PredictVelocity, PredictX0
@@ -69,9 +70,9 @@ def test_labels_are_dropped_at_the_stated_rate():
     labels = torch.arange(4000) % 10
     loss = denoising_loss(Rectified(), PredictVelocity(), label_dropout=0.2, null_label=10)
     loss(spy, (points(4000), labels), torch.Generator().manual_seed(0))
-    share = (seen[0] == 10).double().mean()
-    # Seven standard deviations of a binomial share of 4000: a false alarm in 1e11 seeds.
-    assert abs(share - 0.2) < 7 * (0.2 * 0.8 / 4000) ** 0.5
+    # Of 4000, a rate that is off by 0.08 is seen.
+    dropped = (seen[0] == 10).sum()
+    assert share_gap(dropped, 4000, 0.2) < 1 < share_gap(dropped, 4000, 0.28)
     assert torch.equal(seen[0][seen[0] != 10], labels[seen[0] != 10])
 
 
@@ -111,8 +112,8 @@ def test_labels_are_dropped_with_the_stated_chance_and_times_cover_the_range():
         assert 1 - 0.8 / 500 <= t.max() <= 1
         dropped = (label == 10).double().mean()
         assert set(label.tolist()) <= {3, 10}
-        # 6.1 standard deviations of a share.
-        assert abs(dropped - dropout) <= 6.1 * (dropout * (1 - dropout) / 500) ** 0.5
+        assert share_gap(round(500 * float(dropped)), 500, dropout) < 1
+        assert share_gap(round(500 * float(dropped)), 500, 0.3) > 1
     for dropout in (-0.1, 1.1):
         with pytest.raises(ValueError, match="label_dropout"):
             denoising_loss(Cosine(), PredictX0(), label_dropout=dropout, null_label=10)

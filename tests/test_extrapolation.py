@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from scipy.special import gammaln
 
+from chance import mean_gap, student_gap
 from fromnoise.evaluation import frechet_distance
 from fromnoise.extrapolation import extrapolate, frechet_at_infinity
 
@@ -34,14 +34,13 @@ def expected_frechet(std_a, std_b, n):
 
 class TestFrechetAtInfinity:
     def test_the_closed_form_of_the_bias_is_that_of_the_estimator(self):
-        """2000 draws of six numbers each: 6.1 standard errors, a false alarm once in 1e9."""
+        """2000 draws of six numbers each; the limit of many numbers is another value."""
         x, y = normal(2000, 6, 0), 1.5 * normal(2000, 6, 1)
         found = np.array(
             [frechet_distance(a[:, None], b[:, None]) for a, b in zip(x, y, strict=True)]
         )
-        error = found.std() / math.sqrt(2000)
-        assert abs(found.mean() - expected_frechet(1, 1.5, 6)) < 6.1 * error
-        assert abs(found.mean() - 0.25) > 6.1 * error
+        assert mean_gap(torch.from_numpy(found), expected_frechet(1, 1.5, 6)) < 1
+        assert mean_gap(torch.from_numpy(found), 0.25) > 1
 
     @pytest.mark.parametrize("std", [1.0, 1.5])
     def test_the_bias_falls_like_one_over_n(self, std):
@@ -69,17 +68,15 @@ class TestFrechetAtInfinity:
 
     def test_it_removes_the_bias_of_one_distribution_against_itself(self):
         """Forty pairs of sets, Student's t, a false alarm once in 1e9: 0 is in, the bias is not."""
-        quantile = stats.t.isf(0.5e-9, 39)
         plain, limits = [], []
         for s in range(40):
             a, b = normal(400, 6, 2 * s), normal(400, 6, 2 * s + 1)
             plain.append(frechet_distance(a, b))
             limits.append(frechet_at_infinity(a, b, [100, 200, 400], 3, seed=s).limit)
-        error = np.std(limits, ddof=1) / math.sqrt(40)
-        assert abs(np.mean(limits)) < quantile * error
-        assert np.mean(plain) > quantile * np.std(plain, ddof=1) / math.sqrt(40)
-        # The limit is known well enough to tell it from half of the bias.
-        assert quantile * error < 0.5 * np.mean(plain)
+        assert student_gap(torch.tensor(limits), 0.0) < 1
+        # The limit is known well enough to tell it from the bias.
+        assert student_gap(torch.tensor(limits), np.mean(plain)) > 1
+        assert student_gap(torch.tensor(plain), 0.0) > 1
 
     def test_the_seed_decides(self):
         a, b = normal(60, 2), normal(50, 2, 1)

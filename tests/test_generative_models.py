@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from chance import counts_gap, covariance_gap, share_gap
 from fromnoise.gaussians import Gaussian
 from fromnoise.generative_models import (
     Bigram,
@@ -82,8 +83,9 @@ def test_memorizer_knows_its_points_and_nothing_else():
     assert torch.equal(model.log_prob(x), expected)
     drawn = model.sample(4000, rng())
     assert (model.log_prob(drawn) > -math.inf).all()
-    # Six standard errors of a share of one half.
-    assert abs((drawn == points[0]).all(1).double().mean() - 0.5) < 6 * 0.5 / 4000**0.5
+    # Half of the points are one point; a draw among the different ones would give a third.
+    assert share_gap((drawn == points[0]).all(1).sum(), 4000, 0.5) < 1
+    assert share_gap((drawn == points[0]).all(1).sum(), 4000, 1 / 3) > 1
 
 
 def test_memorizers_denoiser_is_a_mixture_of_needles():
@@ -113,9 +115,10 @@ def test_diluted_model_loses_at_most_the_log_of_its_share():
 
 def test_diluted_samples_are_noise_but_for_the_share():
     far = Gaussian(torch.full((3,), 100.0, dtype=F64), torch.eye(3, dtype=F64))
-    x = Diluted(far, standard(3), 0.2).sample(10_000, rng())
-    share = (x[:, 0] > 50).double().mean()
-    assert abs(share - 0.2) < 6 * (0.2 * 0.8 / 10_000) ** 0.5
+    found, wrong = (Diluted(far, standard(3), s).sample(10_000, rng()) for s in (0.2, 0.25))
+    # 10,000 draws see a share that is off by 0.05.
+    assert share_gap((found[:, 0] > 50).sum(), 10_000, 0.2) < 1
+    assert share_gap((wrong[:, 0] > 50).sum(), 10_000, 0.2) > 1
 
 
 def test_bigram_sums_to_one_over_all_texts_of_a_length():
@@ -137,10 +140,10 @@ def test_bigram_writes_as_often_as_it_says():
     text = model.sample(20_000, rng())
     assert text == model.sample(20_000, rng())
     after_a = [b for a, b in itertools.pairwise(text) if a == "a"]
-    for i, character in enumerate(model.alphabet):
-        p = model.next[0, i].item()
-        share = after_a.count(character) / len(after_a)
-        assert abs(share - p) < 6 * (p * (1 - p) / len(after_a)) ** 0.5
+    counts = torch.tensor([after_a.count(character) for character in model.alphabet])
+    assert counts_gap(counts, model.next[0]) < 1
+    # What follows another character is another law.
+    assert counts_gap(counts, model.next[1]) > 1
 
 
 def test_dequantized_data_stay_in_their_level_and_bound_its_probability():
@@ -148,14 +151,17 @@ def test_dequantized_data_stay_in_their_level_and_bound_its_probability():
     spread = dequantize(x, 1 / 8, rng(1))
     assert ((spread - x).abs() <= 1 / 16).all()
     assert torch.equal(((spread + 1) * 8).round(), (x + 1) * 8)
-    assert (spread - x).std() > 0.9 / 8 / 12**0.5
+    # Uniform over the level: its variance is width^2 / 12; 8000 draws see 14 percent.
+    noise = 8 * (spread - x).flatten()
+    assert covariance_gap(noise, 1 / 12) < 1 < covariance_gap(0.9 * noise, 1 / 12)
     # Jensen: mean log density + log width <= log probability of the level, per dimension.
     p = standard(1)
     edges = torch.special.ndtr(x[:200, :1] + 1 / 16) - torch.special.ndtr(x[:200, :1] - 1 / 16)
-    draws = torch.stack([dequantize(x[:200, :1], 1 / 8, rng(s)) for s in range(2000)])
-    bound = p.log_prob(draws).mean(0) + math.log(1 / 8)
-    error = p.log_prob(draws).std(0) / 2000**0.5
-    assert (bound <= edges[:, 0].log() + 6 * error).all()
+    # Midpoints of a thousand parts of a level in place of draws.
+    parts = (torch.arange(1000, dtype=F64) + 0.5) / 1000 - 0.5
+    bound = p.log_prob(x[:200, :1] + parts[:, None, None] / 8).mean(0) + math.log(1 / 8)
+    assert (bound <= edges[:, 0].log()).all()
+    assert (bound > edges[:, 0].log() - 1e-3).all()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 import torch
-from scipy import stats
 
+from chance import counts_gap, detectable, mean_gap
 from fromnoise.grammar import Grammar, sentences
 from fromnoise.masked_diffusion import Conditional
 
@@ -62,24 +62,67 @@ def test_its_own_texts_hold_no_slip_and_a_wrong_letter_is_found():
     assert not bool(slips[:200].any())
 
 
-def test_shares_of_characters_are_those_of_a_long_text():
+def visits(slots):
+    """How often each slot is gone through, as shares, and the probabilities of its words."""
+    names = list(slots)
+    words = {name: torch.tensor([w[1] for w in slots[name]], dtype=torch.float64) for name in names}
+    words = {name: weights / weights.sum() for name, weights in words.items()}
+    step = torch.zeros(len(names), len(names), dtype=torch.float64)
+    for i, name in enumerate(names):
+        for (_, _, after), p in zip(slots[name], words[name], strict=True):
+            step[i, names.index(after)] += p
+    # The share that stays: v (step - 1) = 0 and sum v = 1.
+    system = torch.cat([(step - torch.eye(len(names))).mT, torch.ones(1, len(names))])
+    right = torch.zeros(len(names) + 1, dtype=torch.float64)
+    right[-1] = 1
+    share = torch.linalg.lstsq(system, right[:, None]).solution[:, 0]
+    return dict(zip(names, share, strict=True)), words
+
+
+def per_visit(slots, value):
+    """Mean over the words that are written in the long run."""
+    share, words = visits(slots)
+    return sum(
+        share[name] * p * value(word)
+        for name in slots
+        for (word, _, _), p in zip(slots[name], words[name], strict=True)
+    )
+
+
+def test_shares_of_characters_are_those_of_the_words_in_the_long_run():
+    """Word by word, where the grammar goes character by character; then against a long text."""
     grammar = Grammar(SMALL)
-    text = grammar.sample(6000, rng(1))
     shares = torch.zeros(grammar.blank, dtype=torch.float64)
     shares.index_add_(0, grammar.character, grammar.stationary[grammar.source] * grammar.p)
-    counts = torch.bincount(text, minlength=grammar.blank).double() / len(text)
-    assert (counts - shares).abs().max() < 0.02
-    flat = torch.full_like(shares, 1 / len(shares))
-    assert (counts - flat).abs().max() > 0.05
+    for i in range(grammar.blank):
+        character = grammar.vocabulary.decode(torch.tensor([i]))
+        found = per_visit(SMALL, lambda word, c=character: word.count(c)) / per_visit(SMALL, len)
+        assert abs(found - shares[i]) < 1e-12
+    # 200 texts, each begun alike and read from far behind: independent counts.
+    texts = torch.stack([grammar.sample(60, g)[20:] for g in [rng(1)] for _ in range(400)])
+    counts = torch.nn.functional.one_hot(texts, grammar.blank).double().mean(1)
+    assert mean_gap(counts, shares) < 1 < mean_gap(counts, 1 / len(shares))
 
 
-def test_the_entropy_rate_is_the_mean_surprise_of_a_long_text():
+@pytest.mark.parametrize("slots", [SMALL, sentences()])
+def test_the_entropy_rate_is_the_entropy_of_a_word_over_its_mean_length(slots):
+    share, words = visits(slots)
+    nats = sum(share[name] * torch.special.entr(words[name]).sum() for name in slots)
+    expected = float(nats / per_visit(slots, len))
+    assert Grammar(slots).entropy_rate() == pytest.approx(expected, rel=1e-12)
+    # All words alike would be another number.
+    flat = sum(share[name] * math.log(len(slots[name])) for name in slots) / per_visit(slots, len)
+    assert abs(float(flat) / expected - 1) > 1e-3
+
+
+def test_the_surprise_of_long_texts_is_the_entropy_rate():
+    """300 texts see 6 percent."""
     grammar = Grammar(sentences())
-    text = grammar.sample(20_000, rng(2)).view(10, -1)
-    surprise = -grammar.log_prob(text)[:, 100:].mean(1)
-    error = float(surprise.std()) / math.sqrt(10)
-    assert abs(float(surprise.mean()) - grammar.entropy_rate()) < 5 * error
-    assert abs(float(surprise.mean()) - math.log(grammar.blank)) > 50 * error
+    texts = grammar.sample(60_000, rng(2)).view(300, -1)
+    surprise = -grammar.log_prob(texts)[:, 100:].mean(1)
+    assert detectable(surprise) < 0.06 * grammar.entropy_rate()
+    assert mean_gap(surprise, grammar.entropy_rate()) < 1
+    assert mean_gap(surprise, 1.07 * grammar.entropy_rate()) > 1
 
 
 def test_first_words_are_drawn_by_their_weights():
@@ -91,8 +134,8 @@ def test_first_words_are_drawn_by_their_weights():
     ]
     counts = [starts.count(word) for word in ("a ", "an", "b ")]
     assert sum(counts) == 600
-    assert stats.chisquare(counts, [300, 100, 200]).pvalue > 1e-6
-    assert stats.chisquare(counts, [200, 200, 200]).pvalue < 1e-6
+    assert counts_gap(torch.tensor(counts), torch.tensor([3.0, 1.0, 2.0]) / 6) < 1
+    assert counts_gap(torch.tensor(counts), torch.full((3,), 1 / 3)) > 1
 
 
 def test_a_verb_agrees_with_a_subject_far_behind():

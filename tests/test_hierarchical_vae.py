@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.utils import skip_init
 
+from chance import covariance_gap, mean_gap
 from fromnoise.decoders import DiscretizedLogistic, Gaussian
 from fromnoise.elbo import iwae_bound
 from fromnoise.hierarchical_vae import MarkovianVAE
@@ -56,7 +57,10 @@ def test_a_wrong_posterior_costs_nats_but_not_the_weighted_bound(part):
     eps = [torch.randn(20_000, 1, generator=generator(s), dtype=x.dtype) for s in (0, 1)]
     weights = chain(x, *eps).elbo
     assert weights.mean().item() < evidence - 0.01
-    assert iwae_bound(weights).item() == pytest.approx(evidence, abs=0.02)
+    # The weights estimate p(x) without bias; their logarithms are another thing.
+    assert mean_gap((weights - evidence).exp(), 1.0) < 1
+    assert mean_gap(weights, evidence) > 1
+    assert iwae_bound(weights).item() > weights.mean().item()
 
 
 def test_the_fixed_encoder_mixes_the_code_with_noise():
@@ -69,12 +73,13 @@ def test_the_fixed_encoder_mixes_the_code_with_noise():
 
 def test_a_standard_normal_code_stays_one_through_the_fixed_encoder():
     chain = MarkovianVAE(DiscretizedLogistic(), (1, 1), n_dims=6, width=8, kept=0.7)
-    n = 40_000
-    z_1 = torch.randn(n, 1, generator=generator())
+    z_1 = torch.tensor([[-2.0], [0.0], [1.0]])
     mean, log_var = chain.climb(z_1)
-    z_2 = mean + torch.exp(log_var / 2) * torch.randn(n, 1, generator=generator(1))
-    assert abs(z_2.mean().item()) < 6 / 200
-    assert z_2.var().item() == pytest.approx(1, abs=6 * math.sqrt(2 / n))
+    # A mean that is linear in z_1, and what its variance lacks of one.
+    slope = mean[2]
+    torch.testing.assert_close(mean, slope * z_1)
+    torch.testing.assert_close(slope**2 + log_var.exp(), torch.ones(3, 1))
+    assert 0.1 < slope < 0.9
 
 
 def test_samples_go_down_the_chain_by_the_generator_alone():
@@ -86,8 +91,12 @@ def test_samples_go_down_the_chain_by_the_generator_alone():
 
 
 def test_samples_of_the_gaussian_chain_have_its_variance():
+    """40,000 draws see 9 percent of a variance."""
     draws = gaussian_chain().sample(40_000, generator())
-    assert draws.var().item() == pytest.approx(2, abs=6 * 2 * math.sqrt(2 / 40_000))
+    assert covariance_gap(draws[:, 0], 2.0) < 1
+    chain = gaussian_chain()
+    chain.prior = linear(0.6, 1.0)  # noise of the second step that keeps its whole variance
+    assert covariance_gap(chain.sample(40_000, generator())[:, 0], 2.0) > 1
 
 
 def test_bad_choices_are_refused_in_words():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from chance import gate, share_gap
 from fromnoise.evaluation import frechet_distance
 from fromnoise.intervals import bootstrap_interval, mean_interval
 
@@ -27,13 +28,12 @@ class TestMeanInterval:
         triples = normal(2000, 3).tolist()
         found = [mean_interval(triple) for triple in triples]
         hits = sum(interval["low"] <= 0 <= interval["high"] for interval in found)
-        # Six standard deviations of a binomial share.
-        assert abs(hits / 2000 - 0.95) < 6 * math.sqrt(0.95 * 0.05 / 2000)
+        assert share_gap(hits, 2000, 0.95) < 1
         wrong = sum(
             abs(np.mean(triple)) <= 1.96 * np.std(triple, ddof=1) / math.sqrt(3)
             for triple in triples
         )
-        assert abs(wrong / 2000 - 0.95) > 6 * math.sqrt(0.95 * 0.05 / 2000)
+        assert share_gap(wrong, 2000, 0.95) > 1
 
     @pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan]])
     def test_it_refuses_what_has_no_spread(self, values):
@@ -50,8 +50,11 @@ class TestBootstrapInterval:
         x = normal(400, 1)
         found = bootstrap_interval(lambda rows: float(rows.mean()), x, n_resamples=1000)
         half = (found["high"] - found["low"]) / 2
-        # A standard deviation from 1000 resamples has a relative error of 1 / sqrt(2000).
-        assert half == pytest.approx(1.96 * float(x.std()) / 20, rel=6 / math.sqrt(2000))
+        # A standard deviation from 1000 resamples of a mean has a relative error of 1 / sqrt(2000).
+        right = 1.959964 * float(x.std(correction=0)) / 20
+        assert abs(half / right - 1) < gate() / math.sqrt(2000)
+        narrow = bootstrap_interval(lambda rows: float(rows.mean()), x, n_resamples=1000, level=0.8)
+        assert 1 - (narrow["high"] - narrow["low"]) / 2 / right > gate() / math.sqrt(2000)
         assert found["mean"] == float(x.mean())
 
     def test_a_biased_statistic_keeps_its_place(self):

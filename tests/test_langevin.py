@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 
+from chance import mean_gap
 from fromnoise.gaussians import Gaussian
 from fromnoise.langevin import (
     annealed_langevin,
@@ -68,14 +69,21 @@ def test_a_corrected_step_goes_to_the_proposal_or_nowhere():
 
 
 def test_small_corrected_steps_are_nearly_always_taken():
-    """The refusals are of order h^(3/2): the proposal is reversible to that order."""
-    x, z = normal(2000, 2), normal(2000, 2, seed=1)
+    """The refusals are of order h^(3/2): the proposal is reversible to that order.
+
+    200,000 pairs of steps say that the order lies between 1.4 and 1.6, wrongly once in 1e9 runs.
+    """
+    x, z = normal(200_000, 2), normal(200_000, 2, seed=1)
     refused = []
     for h in (1e-3, 1e-3 / 4):
         y = langevin_step(MIXTURE.score, x, h, z)
         log_a = log_acceptance(MIXTURE.log_prob, MIXTURE.score, x, y, h)
-        refused.append((1 - log_a.exp()).mean().item())
-    assert math.log(refused[0] / refused[1], 4) == pytest.approx(1.5, abs=0.1)
+        refused.append(1 - log_a.exp())
+    large, small = refused
+    for order, sign in ((1.4, 1), (1.6, -1)):
+        gap = large - 4**order * small
+        assert mean_gap(gap, 0.0) > 1
+        assert sign * gap.mean() > 0
 
 
 def test_steps_work_on_images_and_keep_the_dtype():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from chance import share_gap
 from fromnoise.power import (
     classifier_power,
     measured_power,
@@ -18,7 +19,7 @@ from fromnoise.power import (
 F64 = torch.float64
 
 
-def mean_gap(a, b):
+def distance(a, b):
     return abs(float(a.mean() - b.mean()))
 
 
@@ -27,16 +28,18 @@ def normal_draw(mean):
 
 
 def test_a_p_value_is_the_share_of_splits_that_are_as_far():
-    """Against all 70 splits; 6.1 standard deviations of a share, a false alarm once in 1e9."""
+    """Against all 70 splits, by the binomial law; 4000 splits see 0.1."""
     a = torch.tensor([[0.3], [1.1], [2.0], [0.9]], dtype=F64)
     b = torch.tensor([[1.5], [2.5], [0.7], [3.1]], dtype=F64)
-    pool, observed, as_far = torch.cat([a, b]), mean_gap(a, b), 0
+    pool, observed, as_far = torch.cat([a, b]), distance(a, b), 0
     for rows in itertools.combinations(range(8), 4):
         rest = [i for i in range(8) if i not in rows]
-        as_far += mean_gap(pool[list(rows)], pool[rest]) >= observed - 1e-12
+        as_far += distance(pool[list(rows)], pool[rest]) >= observed - 1e-12
     exact = as_far / 70
-    found = permutation_p_value(mean_gap, a, b, 4000)
-    assert abs(found - exact) < 6.1 * math.sqrt(exact * (1 - exact) / 4000) + 1 / 4001
+    found = permutation_p_value(distance, a, b, 4000)
+    # The data themselves count as one more split.
+    hits = round(found * 4001) - 1
+    assert share_gap(hits, 4000, exact) < 1 < share_gap(hits, 4000, exact + 0.1)
     # A two-sided distance has about twice the p-value of a one-sided one.
     one_sided = permutation_p_value(lambda x, y: float(y.mean() - x.mean()), a, b, 4000)
     assert found > 1.5 * one_sided
@@ -54,13 +57,15 @@ def test_a_split_that_gives_the_sets_back_counts_in_any_order_of_summation():
     a, b = max(pairs, key=lambda pair: gap(*pair))
     assert min(gap(*pair) for pair in pairs) < gap(a, b)
     p = permutation_p_value(gap, a, b, 2000)
-    assert abs(p - 0.1) < 6.1 * math.sqrt(0.1 * 0.9 / 2000) + 1 / 2001
+    hits = round(p * 2001) - 1
+    # Half of such splits lost to rounding would be seen.
+    assert share_gap(hits, 2000, 0.1) < 1 < share_gap(hits, 2000, 0.05)
 
 
 def test_it_is_never_zero_and_one_for_copies():
-    far = permutation_p_value(mean_gap, torch.zeros(9, 1), torch.ones(9, 1), 99)
+    far = permutation_p_value(distance, torch.zeros(9, 1), torch.ones(9, 1), 99)
     assert far == 1 / 100
-    assert permutation_p_value(mean_gap, torch.ones(5, 1), torch.ones(4, 1), 99) == 1
+    assert permutation_p_value(distance, torch.ones(5, 1), torch.ones(4, 1), 99) == 1
 
 
 def test_the_level_is_kept_whatever_the_data():
@@ -69,7 +74,7 @@ def test_the_level_is_kept_whatever_the_data():
     def draw(n, generator):
         return torch.randn(n, 1, generator=generator, dtype=F64) ** 5
 
-    found = measured_power(mean_gap, draw, draw, 6, level=0.1, n_trials=300, n_permutations=19)
+    found = measured_power(distance, draw, draw, 6, level=0.1, n_trials=300, n_permutations=19)
     assert stats.binom.sf(round(300 * found) - 1, 300, 0.1) > 1e-9
     # A test that calls the larger half of all distances different would be noticed.
     assert stats.binom.sf(round(300 * 0.5) - 1, 300, 0.1) < 1e-9
@@ -78,7 +83,7 @@ def test_the_level_is_kept_whatever_the_data():
 def test_measured_power_of_a_shift_is_near_that_of_the_t_test():
     """Twenty samples each, one standard deviation apart; the two tests differ by little."""
     found = measured_power(
-        mean_gap, normal_draw(0.0), normal_draw(1.0), 20, n_trials=200, n_permutations=39
+        distance, normal_draw(0.0), normal_draw(1.0), 20, n_trials=200, n_permutations=39
     )
     low, high = t_test_power(1.0, 18) - 0.05, t_test_power(1.0, 20)
     hits = round(200 * found)
@@ -90,7 +95,7 @@ def test_measured_power_of_a_shift_is_near_that_of_the_t_test():
 
 def test_equal_seeds_give_equal_power():
     one, two = (
-        measured_power(mean_gap, normal_draw(0.0), normal_draw(1.0), 5, n_trials=10, seed=4)
+        measured_power(distance, normal_draw(0.0), normal_draw(1.0), 5, n_trials=10, seed=4)
         for _ in range(2)
     )
     assert one == two
@@ -156,16 +161,16 @@ def test_a_better_classifier_and_more_samples_see_more():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: permutation_p_value(mean_gap, torch.zeros(0, 1), torch.zeros(2, 1)), "got 0, 2"),
-        (lambda: permutation_p_value(mean_gap, torch.zeros(1, 1), torch.zeros(2, 1), 0), "and 0"),
+        (lambda: permutation_p_value(distance, torch.zeros(0, 1), torch.zeros(2, 1)), "got 0, 2"),
+        (lambda: permutation_p_value(distance, torch.zeros(1, 1), torch.zeros(2, 1), 0), "and 0"),
         (
             lambda: measured_power(
-                mean_gap, normal_draw(0.0), normal_draw(0.0), 5, level=0.01, n_permutations=50
+                distance, normal_draw(0.0), normal_draw(0.0), 5, level=0.01, n_permutations=50
             ),
             r"50 permutations cannot reach a p-value of 0\.01",
         ),
         (
-            lambda: measured_power(mean_gap, normal_draw(0.0), normal_draw(0.0), 0),
+            lambda: measured_power(distance, normal_draw(0.0), normal_draw(0.0), 0),
             "at least 1, got 0",
         ),
         (lambda: t_test_power(0.5, 1), "n >= 2"),
@@ -183,24 +188,24 @@ def test_bad_input_is_refused_by_name(call, message):
 
 def test_the_least_numbers_are_allowed_and_none_below():
     a, b = torch.zeros(2, 1, dtype=F64), torch.ones(2, 1, dtype=F64)
-    assert permutation_p_value(mean_gap, a, b, 1) in (0.5, 1.0)
+    assert permutation_p_value(distance, a, b, 1) in (0.5, 1.0)
     with pytest.raises(ValueError, match="n_permutations >= 1"):
-        permutation_p_value(mean_gap, a, b, 0)
+        permutation_p_value(distance, a, b, 0)
     draw = normal_draw(0.0)
     for n, trials in ((1, 1), (1, 2), (2, 1)):
-        found = measured_power(mean_gap, draw, draw, n, n_trials=trials, n_permutations=99)
+        found = measured_power(distance, draw, draw, n, n_trials=trials, n_permutations=99)
         assert 0 <= found <= 1
     for n, trials in ((0, 1), (1, 0)):
         with pytest.raises(ValueError, match="must be at least 1"):
-            measured_power(mean_gap, draw, draw, n, n_trials=trials)
+            measured_power(distance, draw, draw, n, n_trials=trials)
 
 
 def test_as_many_splits_as_the_level_needs_are_enough_and_one_fewer_is_not():
     draw, far = normal_draw(0.0), normal_draw(100.0)
     with pytest.raises(ValueError, match="18 permutations cannot reach"):
-        measured_power(mean_gap, draw, far, 12, level=0.05, n_trials=2, n_permutations=18)
+        measured_power(distance, draw, far, 12, level=0.05, n_trials=2, n_permutations=18)
     # 1 / 20 is the level itself: it counts as different.
-    assert measured_power(mean_gap, draw, far, 12, level=0.05, n_trials=2, n_permutations=19) == 1
+    assert measured_power(distance, draw, far, 12, level=0.05, n_trials=2, n_permutations=19) == 1
 
 
 def test_each_experiment_draws_its_own_splits():

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from chance import RATE
 from fromnoise.families.autoregressive import SETTINGS, Autoregressive, fit
 from fromnoise.generative_models import Model
 
@@ -105,7 +106,7 @@ def test_samples_follow_the_density():
     The other order makes another density of the same weights, and is found out.
     """
     n = 4000
-    bound = math.sqrt(math.log(2 / 1e-9) / (2 * n))
+    bound = math.sqrt(math.log(2 / RATE) / (2 * n))
     model, other = random_model(), random_model(order=(1, 0))
     x = model.sample(n, rng(3))
     assert uniformity(model, x) < bound
