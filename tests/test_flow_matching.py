@@ -154,7 +154,8 @@ def test_bad_input_is_refused_by_name(call, message):
         call()
 
 
-def test_another_schedule_asks_at_the_scaled_point():
+@pytest.mark.parametrize("there, here", [(Cosine(), Rectified()), (Rectified(), Cosine())])
+def test_another_schedule_asks_at_the_scaled_point(there, here):
     """At equal log-SNR the two inputs differ by the ratio of their signals."""
     asked = []
 
@@ -164,10 +165,10 @@ def test_another_schedule_asks_at_the_scaled_point():
 
     t = torch.tensor([0.3, 0.7], dtype=torch.float64)
     x_t = torch.ones(2, 1, dtype=torch.float64)
-    change_schedule(denoiser, Cosine(), Rectified())(x_t, t)
-    here, there = Rectified()(t), Cosine()(asked[0][1])
-    assert (here.log_snr_t - there.log_snr_t).abs().max() < 1e-12
-    assert (asked[0][0][:, 0] - there.alpha_t / here.alpha_t).abs().max() < 1e-12
+    change_schedule(denoiser, there, here)(x_t, t)
+    at_here, at_there = here(t), there(asked[0][1])
+    assert (at_here.log_snr_t - at_there.log_snr_t).abs().max() < 1e-12
+    assert (asked[0][0][:, 0] - at_there.alpha_t / at_here.alpha_t).abs().max() < 1e-12
 
 
 def test_the_velocity_of_a_data_set_works_on_images():

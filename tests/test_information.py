@@ -175,8 +175,9 @@ def test_bad_input_is_refused_by_name(call, message):
 def test_one_bad_distribution_among_good_ones_is_refused():
     with pytest.raises(ValueError, match=r"off by 0\.1"):
         entropy(torch.tensor([[0.5, 0.5], [0.5, 0.6]]))
-    with pytest.raises(ValueError, match="no outcomes"):
-        entropy(torch.zeros(3, 0))
+    for nothing in (torch.zeros(3, 0), torch.zeros(0)):
+        with pytest.raises(ValueError, match="no outcomes"):
+            entropy(nothing)
 
 
 def test_an_image_may_have_one_pixel_and_a_level_must_have_a_width():

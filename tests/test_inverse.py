@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from chance import covariance_gap, mean_gap
+from fromnoise.diffusion import posterior
 from fromnoise.gaussians import Gaussian
 from fromnoise.inverse import (
     dps,
@@ -19,7 +20,7 @@ from fromnoise.linear_operators import Dense
 from fromnoise.mixtures import GaussianMixture
 from fromnoise.oracles import denoiser
 from fromnoise.samplers import ancestral_step, ddim_step, sample, uniform_times
-from fromnoise.schedules import Cosine, VPLinear
+from fromnoise.schedules import VE, Cosine, VPLinear
 from fromnoise.targets import score_from_x_0
 
 F64 = torch.float64
@@ -258,3 +259,30 @@ def test_bad_input_is_refused():
     step = replacement(ddim_step, KNOWN, SEEN[None])
     with pytest.raises(ValueError, match="pass generator"):
         step(denoiser(PAIR, Cosine()), Cosine(), normal(1, 2), one, one / 2, None)
+
+
+def test_one_example_of_pure_noise_among_others_cannot_be_steered():
+    guided = measurement_guided(
+        denoiser(PRIOR, Cosine()), Cosine(), Dense(MATRIX), Y.expand(2, 2), NOISE_STD
+    )
+    assert guided(normal(2, 3), torch.tensor([0.5, 0.6], dtype=F64)).shape == (2, 3)
+    with pytest.raises(ValueError, match="start later"):
+        guided(normal(2, 3), torch.tensor([0.5, 1.0], dtype=F64))
+
+
+def test_the_walk_starts_at_the_noise_of_its_first_time():
+    """One step of a denoiser that says nothing: the start shrinks, fresh noise comes on top."""
+    times = torch.tensor([0.8, 0.4], dtype=F64)
+    mean, covariance = replacement_moments(
+        lambda x_t, t: torch.zeros_like(x_t),
+        VE(0.01, 5.0),
+        times,
+        torch.tensor([False, False]),
+        torch.zeros(2, dtype=F64),
+    )
+    at_t, at_s = (VE(0.01, 5.0)(t) for t in times)
+    one = torch.ones(1, 1, dtype=F64)
+    moved, fresh = posterior(one, torch.zeros_like(one), at_t, at_s)
+    expected = (moved.squeeze() * at_t.sigma_t).square() + fresh
+    assert mean.abs().max() == 0
+    assert (covariance - expected * torch.eye(2, dtype=F64)).abs().max() < 1e-12

@@ -184,3 +184,12 @@ def test_one_time_at_an_end_among_good_ones_is_refused():
     asks = preconditioned(lambda x, c: x, Cosine(), 0.5)
     with pytest.raises(ValueError, match="stay off the ends"):
         asks(torch.ones(2, 2), torch.tensor([0.5, 0.0]))
+
+
+def test_one_time_without_a_finite_weight_among_good_ones_is_refused():
+    """At t = 1 of the cosine schedule v says nothing that the weight of the noise could divide."""
+    weight = for_target(lambda scales: torch.ones_like(scales.alpha_t), PredictX0())
+    assert weight(Cosine()(torch.tensor([0.5, 0.7]))).isfinite().all()
+    infinite = for_target(lambda scales: 1 / scales.alpha_t, PredictX0())
+    with pytest.raises(ValueError, match="no finite weight"):
+        infinite(Cosine()(torch.tensor([0.5, 1.0], dtype=torch.float64)))

@@ -225,3 +225,8 @@ def test_bad_input_is_refused_by_name(call, message):
 
 def back(schedule):
     return reverse_sde(lambda x, t: -x, schedule)
+
+
+def test_churn_without_end_is_refused():
+    with pytest.raises(ValueError, match="eta must be finite"):
+        reverse_sde(score_of(MIXTURE, Cosine()), Cosine(), math.inf)

@@ -12,7 +12,12 @@ from fromnoise.mixtures import GaussianMixture
 from fromnoise.oracles import denoiser
 from fromnoise.samplers import ddim_step, heun_step, uniform_times
 from fromnoise.schedules import VE, Cosine, Rectified, VPLinear
-from fromnoise.solvers import churn_step, dpm_solver_1_step, dpm_solver_2_step
+from fromnoise.solvers import (
+    churn_step,
+    dpm_solver_1_step,
+    dpm_solver_2_step,
+    dpm_solver_3_step,
+)
 
 SCHEDULES = [Rectified(), Cosine(), VPLinear(), VE(0.01, 5.0)]
 EVERY = pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
@@ -161,3 +166,33 @@ def test_churn_happens_at_both_ends_of_its_range_and_not_without_end():
     for endless in ({"churn": math.inf}, {"churn": 0.1, "noise_scale": math.inf}):
         with pytest.raises(ValueError, match="finite and at least 0"):
             churn_step(*step, seeded(), **endless)
+
+
+def test_the_third_order_step_is_its_three_stages():
+    """At a third and two thirds of the step in log-SNR; each stage a line through two estimates."""
+    schedule, x, t, s = VPLinear(), normal(4, 2), time(0.8), time(0.5)
+    told = denoiser(MIXTURE, schedule)
+    at_t, at_s = schedule(t), schedule(s)
+    h = (at_s.log_snr_t - at_t.log_snr_t) / 2
+
+    def ask(x_t, at_time):
+        return told(x_t, at_time.expand(len(x_t)))
+
+    def stage(share, first, second, node):
+        """The linear interpolant of the estimates at 0 and at the node, integrated exactly."""
+        at = schedule(schedule.time_at(at_t.log_snr_t + 2 * share * h))
+        step = share * h
+        whole = -torch.expm1(-step)
+        slope = (step - whole) / step / node
+        return at.sigma_t / at_t.sigma_t * x + at.alpha_t * (
+            whole * first + slope * (second - first)
+        )
+
+    first = ask(x, t)
+    x_third = stage(1 / 3, first, first, 1.0)
+    third = ask(x_third, schedule.time_at(at_t.log_snr_t + 2 / 3 * h))
+    x_two_thirds = stage(2 / 3, first, third, 1 / 2)
+    two_thirds = ask(x_two_thirds, schedule.time_at(at_t.log_snr_t + 4 / 3 * h))
+    expected = stage(1.0, first, two_thirds, 2 / 3)
+    found = dpm_solver_3_step(told, schedule, x, t, s)
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)

@@ -160,3 +160,11 @@ def test_any_scale_above_minus_one_is_allowed():
     assert torch.equal(
         weak.components.covariance, linear_posterior(prior, eye, y, 0.6).components.covariance
     )
+
+
+def test_a_precision_of_exactly_zero_is_no_density():
+    """A condition that doubles the variance, at the scale where nothing is left."""
+    wide = Gaussian(torch.zeros(1).double(), 2 * torch.eye(1).double())
+    narrow = Gaussian(torch.zeros(1).double(), torch.eye(1).double())
+    with pytest.raises(ValueError, match="no tilted density"):
+        tilted_gaussian(wide, narrow, 1.0)
