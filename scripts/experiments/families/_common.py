@@ -75,22 +75,27 @@ def settings(n_steps: int, seed: int, batch_size: int = 256, rate: float = 1e-2)
     )
 
 
-def judged(
-    budget: Budget, samples: Tensor, test: Tensor, source: GaussianMixture | None = None
-) -> dict[str, float]:
-    """Samples against held-out data, and against the ring that made both."""
+def on_ring(samples: Tensor, source: GaussianMixture | None = None) -> dict[str, float]:
+    """Samples against the ring itself: how many miss the spots, and how many spots they make."""
     source = ring() if source is None else source
     std = source.components.eigenvalues.max().sqrt()
     distance, nearest = torch.cdist(samples, source.components.mean).min(1)
     n_spots = len(source.log_weights)
     shares = torch.bincount(nearest, minlength=n_spots).double() / len(samples)
     return {
-        "w2": wasserstein_2(samples[: budget.n_paired], test[: budget.n_paired]),
-        # In thousandths. The width of a spot: what it sees is on that scale.
-        "mmd": 1e3 * mmd_squared(samples, test, lambda x, y: gaussian_kernel(x, y, 0.25)),
         "stray": (distance > 3 * std).double().mean().item(),
         "covered": float((shares > 0.25 / n_spots).sum()),
         "spots": torch.special.entr(shares).sum().exp().item(),
+    }
+
+
+def judged(budget: Budget, samples: Tensor, test: Tensor) -> dict[str, float]:
+    """Samples against the ring, and against held-out data by two distances."""
+    return {
+        **on_ring(samples),
+        "w2": wasserstein_2(samples[: budget.n_paired], test[: budget.n_paired]),
+        # In thousandths. The width of a spot: what it sees is on that scale.
+        "mmd": 1e3 * mmd_squared(samples, test, lambda x, y: gaussian_kernel(x, y, 0.25)),
     }
 
 
