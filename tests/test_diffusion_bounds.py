@@ -218,3 +218,17 @@ def test_times_of_a_batch_are_evenly_spread_and_all_in_the_range(n):
     shift = torch.rand(1, generator=g, dtype=F64)
     order = torch.randperm(n, generator=g)
     assert (asked[0] - (0.25 + 0.75 * ((shift + order / n) % 1))).abs().max() < 1e-7
+
+
+@pytest.mark.parametrize("ends", [(0.5, 1.5), (0.0, 1.0), (0.5, 0.5), (0.6, 0.5)])
+def test_times_of_the_continuous_bound_stay_in_the_unit_interval(ends):
+    with pytest.raises(ValueError, match=r"need n_draws >= 1 and 0 < t_min < t_max <= 1"):
+        continuous_bound(
+            denoiser(GAUSSIAN, Cosine()),
+            Cosine(),
+            torch.ones(1, 2, dtype=F64),
+            gaussian_reconstruction,
+            seeded(),
+            t_min=ends[0],
+            t_max=ends[1],
+        )
