@@ -164,7 +164,8 @@ def draw(results: dict) -> Figure:
     top.set_yticks(range(len(results["parts"])), results["parts"])
     top.set_xticks(range(len(results["times"])), [f"{t:g}" for t in results["times"]])
     top.grid(False)
-    figures.panel_label(top, "flagship: doublings of the loss", "broken")
+    top.set_xlabel("time t")
+    figures.panel_label(top, "digit model: doublings of the loss", "broken")
     figure.colorbar(shown, ax=top, shrink=0.8)
     rows = {part: i for i, part in enumerate(results["parts"])}
     small = [name for name in results["maps"] if name != "flagship"]
@@ -180,7 +181,9 @@ def draw(results: dict) -> Figure:
         (line,) = bottom.plot(
             results["times"], results["controls"][name][1], **figures.line_style("muted")
         )
-    figures.label_line(line, "control", x=0.2, dy=-10)
+    figures.label_line(line, "random channels", x=0.1, dy=-11)
     bottom.set(xlabel="time t", yscale="log")
+    bottom.set_yticks([1, 2, 4], ["1", "2", "4"])
+    bottom.minorticks_off()
     figures.panel_label(bottom, "three small networks: loss, as a multiple of the whole's")
     return figure

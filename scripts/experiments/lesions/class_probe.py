@@ -163,7 +163,7 @@ def draw(results: dict) -> Figure:
             [[v["mean"] - v["low"] for v in values], [v["high"] - v["mean"] for v in values]],
             **figures.line_style(role, marker=figures.marker(role)),
         )
-        right.text(0.2, values[0]["mean"] + 0.05, text, color=figures.color(role))
+        right.text(0.0, values[0]["mean"] + 0.08, text, color=figures.color(role))
     figures.sequence_axis(right, [layer.replace(", ", "\n") for layer in results["layers"]])
     figures.panel_label(right, "same images, new noise")
     return figure
