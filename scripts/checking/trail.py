@@ -119,7 +119,7 @@ def from_tests(book: Book) -> Iterator[Fault]:
     scripts = (book.root / "scripts").rglob("*")
     known |= {file.stem for file in scripts if file.suffix == ".py" or file.is_dir()}
     # These are of the whole: this trail, the experiments run small, and numbers found in print.
-    known |= {"trail", "experiments", "package", "published_constants"}
+    known |= {"trail", "experiments", "package", "published_constants", "docstrings"}
     for test in sorted((book.root / "tests").glob("test_*.py")):
         if test.stem.removeprefix("test_") not in known:
             yield book.fault(test, 1, "trail", "a test of no module and no script")
