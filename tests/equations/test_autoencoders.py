@@ -443,7 +443,7 @@ def test_a_draw_in_place_of_the_mean_keeps_the_variance() -> Sides:
 
 @proves("ae-best-code")
 def test_the_best_code_is_the_projection() -> Sides:
-    """Least squares for each point by the normal equations, against the product with V."""
+    """Least squares for each point by the normal equations, against the product with Q."""
     x = randn(7, 5)
     v = torch.linalg.qr(randn(5, 2, seed=1))[0]
     found = torch.linalg.lstsq(v, x.mT).solution.mT
