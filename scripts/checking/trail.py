@@ -4,7 +4,7 @@
       -> scripts/experiments/diffusion/<name>.py -> docs/figures/diffusion/<name>.json
 
 A reader who holds any of these files finds the others by changing the root of its path. Where a
-chapter needs several modules, a package of its name with a folder of tests stands for the first two.
+chapter needs several modules, a package of its name with a folder of tests stands for both.
 """
 
 import ast
