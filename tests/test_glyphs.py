@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 
+from chance import gate, mean_gap
 from fromnoise.glyphs import CHARACTERS, FAMILIES, RANGES, Factors, draw_factors, glyphs, render
 
 SIZE = 64
@@ -119,8 +120,7 @@ def test_at_no_corner_of_the_ranges_does_ink_leave_the_image():
 
 
 def test_factors_are_uniform_and_independent():
-    """40,000 draws: a mean or correlation of independent draws is off by 6.1 standard errors, here
-    6.1 / 200 = 0.031 in units of the spread, once in 1e9 tries."""
+    """40,000 draws see a mean that is off by 0.06 spreads, and a correlation of 0.06."""
     n = 40_000
     factors = draw_factors(n, torch.Generator().manual_seed(1))
     columns = torch.stack(
@@ -132,16 +132,17 @@ def test_factors_are_uniform_and_independent():
     )
     spread = columns - columns.mean(1, keepdim=True)
     correlation = torch.corrcoef(columns) - torch.eye(len(columns), dtype=torch.float64)
-    assert correlation.abs().max() < 6.1 / n**0.5
+    assert correlation.abs().max() < gate(correlation.numel()) / n**0.5
     limits = [(0, len(CHARACTERS) - 1), (0, len(FAMILIES) - 1), (0, 1)]
     limits += [RANGES[name] for name in ("slant", "scale", "position", "position", "thickness")]
-    for column, off, (low, high) in zip(columns, spread, limits, strict=True):
+    for column, (low, high) in zip(columns, limits, strict=True):
         assert low <= column.min() <= column.max() <= high
-        assert abs(column.mean() - (low + high) / 2) < 6.1 * off.std() / n**0.5
+        middle = (low + high) / 2
+        assert mean_gap(column, middle) < 1 < mean_gap(column + 0.06 * (high - low), middle)
     # What the instrument detects: a twentieth of one factor mixed into another.
     unit = spread / spread.std(1, keepdim=True)
     tied = torch.corrcoef(torch.stack([unit[3], unit[4] + 0.05 * unit[3]]))[0, 1]
-    assert tied > 6.1 / n**0.5
+    assert tied > gate() / n**0.5
 
 
 def test_the_same_factors_give_the_same_pixels():
