@@ -18,8 +18,8 @@ needs = ("training/digits",)
 
 @dataclass(frozen=True)
 class Config:
-    seeds: tuple[int, ...] = (0, 1, 2, 3)
-    n: int = 500
+    seeds: tuple[int, ...] = (0, 1, 2)
+    n: int = 400
     judge_steps: int = 600
     n_sampling_steps: int = 8
 

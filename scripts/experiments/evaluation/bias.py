@@ -112,7 +112,7 @@ def draw(results: dict) -> Figure:
     ax.plot(x, results["slope"] * x, color=figures.color("muted"), lw=0.9)
     ax.annotate(
         "first order",
-        (x[3], results["slope"] * x[3]),
+        (x[len(x) // 2], results["slope"] * x[len(x) // 2]),
         (6, -10),
         textcoords="offset points",
         color=figures.color("muted"),
