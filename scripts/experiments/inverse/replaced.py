@@ -127,6 +127,8 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         ys = [results[f"{kind}{k}"]["first_spread"]["mean"] for k in xs]
         right.plot(xs, ys, **figures.line_style(role), marker=figures.marker(role), label=text)
     right.axhline(1, color=figures.color("data"), linewidth=1)
-    right.set(xscale="log", yscale="log", xlabel="number", ylabel="spread at the border")
+    right.set(xscale="log", xlabel="number", ylabel="spread at the border")
+    right.set_xticks([1, 10, 100], ["1", "10", "100"])
+    right.minorticks_off()
     right.legend(fontsize=8)
     return figure

@@ -76,7 +76,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         rows = [results[f"size{i}"][key] for i in range(len(sizes))]
         ax.fill_between(
             sizes,
-            [max(row["low"], 1e-3) for row in rows],
+            [max(row["low"], 0.1) for row in rows],
             [row["high"] for row in rows],
             color=figures.color("model"),
             alpha=0.2,
@@ -85,7 +85,11 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         ax.plot(sizes, [row["mean"] for row in rows], **figures.line_style("model"), marker="s")
         ax.axhline(results["exact"][key]["mean"], color=figures.color("data"), linewidth=1)
         ax.set(xscale="log", yscale="log", xlabel="step size", ylabel=label)
+        ax.set_xticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
         ax.minorticks_off()
+    axes[0].set_ylim(0.1, 20)
+    axes[0].set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
+    axes[1].set_yticks([0.9, 1, 1.1, 1.2], ["0.9", "1", "1.1", "1.2"])
     figures.panel_label(axes[0], "what is seen")
     figures.panel_label(axes[1], "what is hidden")
     return figure

@@ -46,8 +46,8 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     figures.panel_label(axes[0], "mean, four draws, truth")
     names = list(reversed(TASKS))
     for shift, key, role, text in (
-        (0.18, "confidence", "broken", "reader's confidence"),
-        (0.0, "agreement", "model", "draws agree"),
+        (0.18, "confidence", "broken", "confident"),
+        (0.0, "agreement", "model", "agree"),
         (-0.18, "accuracy", "data", "right"),
     ):
         for row, task in enumerate(names):
@@ -65,5 +65,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
             )
     axes[1].set_yticks(range(len(names)), [TASKS[task] for task in names])
     axes[1].set(xlim=(-0.03, 1.03), xlabel="share")
-    axes[1].legend(fontsize=8, loc="lower left")
+    axes[1].legend(
+        fontsize=8, loc="lower left", bbox_to_anchor=(-0.1, 1), ncols=3, columnspacing=0.8
+    )
     return figure

@@ -132,5 +132,5 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         range(len(names)), [NAMES[name].replace(" and ", "\nand ") for name in names]
     )
     axes[1].set(xlim=(-0.03, 1.03), xlabel="share")
-    axes[1].legend(fontsize=8, loc="lower left")
+    axes[1].legend(fontsize=8, loc="lower left", bbox_to_anchor=(-0.1, 1), ncols=2)
     return figure
