@@ -61,9 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
     print(*problems, sep="\n", end="\n" if problems else "")
     shares = {}
     for path in sorted({mutant.path for mutant in faults}):
+        # What no test can see is no fault: the share is that of the others.
         total = sum(mutant.path == path for mutant in faults)
+        total -= sum(mutant.path == path for mutant in listed)
         killed = sum(mutant.path == path for mutant, _ in verdicts.killed)
-        shares[path] = killed / total
+        shares[path] = killed / max(total, 1)
         name = str(path.relative_to(SOURCE).with_suffix(""))
         print(f"{name:32}{killed:5} of {total:4}{shares[path]:8.1%}")
     print(

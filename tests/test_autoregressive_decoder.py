@@ -67,3 +67,10 @@ def test_the_outputs_are_the_masked_sums():
             1,
             1,
         )
+
+
+def test_with_two_pixels_every_hidden_unit_serves_the_second_and_masks_are_not_weights():
+    with torch.random.fork_rng():
+        decoder = AutoregressiveDecoder(1, 2, 1, 4)
+    assert decoder.mask_out.tolist() == [[0, 0, 0, 0], [1, 1, 1, 1]]
+    assert not {"mask_in", "mask_out"} & set(decoder.state_dict())

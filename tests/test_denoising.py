@@ -133,3 +133,9 @@ def test_labels_pass_as_they_are_without_a_null_class_and_may_be_missing():
     with_null = denoising_loss(Cosine(), PredictX0(), label_dropout=0.5, null_label=10)
     with_null(network, (torch.zeros(4, 2),), torch.Generator().manual_seed(0))
     assert seen.pop() is None
+
+
+@pytest.mark.parametrize("ends", [(0.0, 1.5), (-0.1, 1.0), (0.5, 0.5)])
+def test_times_stay_in_the_unit_interval(ends):
+    with pytest.raises(ValueError, match="need 0 <= t_min < t_max <= 1"):
+        denoising_loss(Cosine(), PredictX0(), t_min=ends[0], t_max=ends[1])

@@ -108,3 +108,18 @@ def test_places_start_small_and_patches_of_any_side_have_all_their_pixels():
     # 1024 draws: the deviation is known to 6.1 / sqrt(2048) of itself.
     assert abs(position.std() / 0.02 - 1) < 6.1 / 2048**0.5
     assert DiT(6, width=8, patch_size=3, n_blocks=0).first.in_features == 9
+
+
+def test_patches_of_three_pixels_return_to_their_places():
+    network = DiT(6, width=9, patch_size=3, n_blocks=0)
+    with torch.no_grad():
+        network.position.zero_()
+        for layer in (network.first, network.last):
+            layer.weight.copy_(torch.eye(9))
+            layer.bias.zero_()
+    x = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    out = network(x, torch.zeros(2))
+    for i in (0, 3):
+        for j in (0, 3):
+            patch = x[:, 0, i : i + 3, j : j + 3].flatten(1)
+            torch.testing.assert_close(out[:, 0, i : i + 3, j : j + 3].flatten(1), normed(patch))

@@ -117,3 +117,12 @@ def test_each_network_gives_a_mean_and_a_log_variance_for_every_entry():
         getattr(chain, name)[-1].out_features for name in ("encoder", "upper_encoder", "prior")
     ]
     assert sizes == [8, 6, 8]
+
+
+def test_codes_of_different_sizes_go_up_and_down():
+    chain = MarkovianVAE(DiscretizedLogistic(), (4, 3), n_dims=6, width=8)
+    x = torch.zeros(2, 6)
+    mean, log_var = chain.climb(torch.zeros(2, 4))
+    assert mean.shape == log_var.shape == (2, 3)
+    terms = chain(x, torch.zeros(2, 4), torch.zeros(2, 3))
+    assert terms.elbo.shape == (2,)

@@ -166,3 +166,12 @@ def test_two_rows_are_enough():
         fit_linear_gaussian(x, 1)
     with pytest.raises(ValueError, match="at least 2 rows"):
         fit_linear_gaussian(x[:1], 1)
+
+
+def test_a_fit_in_another_unit_is_the_same_fit():
+    x = torch.randn(40, 4, generator=rng(7), dtype=F64) @ torch.randn(
+        4, 4, generator=rng(8), dtype=F64
+    )
+    fit, small = fit_linear_gaussian(x, 2), fit_linear_gaussian(1e-3 * x, 2)
+    assert (1e3 * small.loadings - fit.loadings).abs().max() < 1e-9
+    assert abs(1e3 * small.noise_std - fit.noise_std) < 1e-9

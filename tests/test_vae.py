@@ -166,3 +166,9 @@ def test_the_summary_is_the_means_of_what_it_names():
 def test_two_images_are_enough_for_a_variance_and_the_threshold_is_exclusive():
     z_mean = torch.tensor([[0.0, 0.0, 0.0], [0.5, 1.0, 2.0]], dtype=torch.float64)
     assert active_units(z_mean, threshold=0.5).tolist() == [False, False, True]
+
+
+def test_the_encoder_gives_a_mean_and_a_log_variance_for_any_number_of_latents():
+    for n_latents in (1, 3, 4):
+        z_mean, z_log_var = small(n_latents=n_latents).encode(images())
+        assert z_mean.shape == z_log_var.shape == (8, n_latents)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from chance import RATE
-from fromnoise.families.autoregressive import SETTINGS, Autoregressive, fit
+from fromnoise.families import autoregressive
+from fromnoise.families.autoregressive import SETTINGS, Autoregressive, Conditionals, fit
 from fromnoise.generative_models import Model
 
 F64 = torch.float64
@@ -177,3 +178,30 @@ def test_an_entry_that_does_not_vary_is_refused_and_a_small_one_is_not():
     fitted = fit(torch.tensor([[0.0, 1.0], [0.01, 1.5]]), width=2, settings=settings)
     assert fitted.scale.tolist() == pytest.approx([0.005, 0.25])
     assert fitted.shift.tolist() == pytest.approx([0.005, 1.25])
+
+
+def test_the_loss_is_the_mean_of_the_negative_log_density(monkeypatch):
+    seen = []
+
+    def caught(network, loss, data, settings):
+        seen.append((network, loss(network, data, rng())))
+        return type("Run", (), {"network": network})()
+
+    monkeypatch.setattr(autoregressive, "train", caught)
+    data = torch.randn(7, 2, generator=rng(3), dtype=F64)
+    fit(data, width=4)
+    network, value = seen[0]
+    torch.testing.assert_close(value, -network.log_prob(data).sum() / 7)
+
+
+def test_a_draw_is_the_mean_of_its_bell_plus_noise_of_its_width():
+    means = torch.tensor([[-5.0, 0.0, 5.0], [10.0, 20.0, 30.0]], dtype=F64)
+    stds = torch.tensor([[0.1, 1.0, 2.0], [3.0, 0.5, 0.2]], dtype=F64)
+    weights = torch.tensor([[0.2, 0.3, 0.5], [0.5, 0.1, 0.4]], dtype=F64)
+    for seed in range(5):
+        found = Conditionals(weights.log(), means, stds).sample(rng(seed))
+        g = rng(seed)
+        k = torch.multinomial(weights, 1, generator=g)[:, 0]
+        eps = torch.randn(2, generator=g, dtype=F64)
+        expected = means[range(2), k] + stds[range(2), k] * eps
+        torch.testing.assert_close(found, expected)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
+from fromnoise.families import normalizing_flow
 from fromnoise.families.normalizing_flow import SETTINGS, NormalizingFlow, fit
 from fromnoise.families.transforms import Affine, Spline
 from fromnoise.generative_models import Model
@@ -150,3 +151,17 @@ def test_an_entry_that_does_not_vary_is_refused_and_a_small_one_is_not():
     # The deviation of two values is half their distance; the mean lies between them.
     assert fitted.scale.tolist() == pytest.approx([0.005, 0.25])
     assert fitted.shift.tolist() == pytest.approx([0.005, 1.25])
+
+
+def test_the_loss_is_the_mean_of_the_negative_log_density(monkeypatch):
+    seen = []
+
+    def caught(network, loss, data, settings):
+        seen.append((network, loss(network, data, rng())))
+        return type("Run", (), {"network": network})()
+
+    monkeypatch.setattr(normalizing_flow, "train", caught)
+    data = normal(7, 2)
+    fit(data, width=4)
+    network, value = seen[0]
+    torch.testing.assert_close(value, -network.log_prob(data).sum() / 7)
