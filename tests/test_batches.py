@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fromnoise.batches import ask, dot, noise_like, require_shape
+from fromnoise.batches import ask, dot, noise_like, require_counts, require_shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -54,3 +54,14 @@ def test_one_time_is_told_to_every_example_in_the_datas_dtype():
     assert torch.equal(ask(denoiser, x_t, torch.tensor(0.25, dtype=torch.float64)), 2 * x_t)
     assert seen[0].tolist() == [0.25] * 3
     assert seen[0].dtype == torch.float32
+
+
+def test_a_count_that_is_too_small_is_refused_by_name():
+    require_counts(width=1, n_heads=2)
+    require_counts(0, n_samples=0)
+    with pytest.raises(ValueError, match="n_heads must be at least 1, got 0"):
+        require_counts(width=1, n_heads=0)
+    with pytest.raises(ValueError, match="n_samples must be at least 0, got -1"):
+        require_counts(0, n_samples=-1)
+    with pytest.raises(ValueError, match="n_levels must be at least 2, got 1"):
+        require_counts(2, n_levels=1)

@@ -89,8 +89,19 @@ class TestRefusals:
         rows = normal(5, 1)
         found = bootstrap_interval(lambda a: float(a.mean()), rows, n_resamples=2)
         assert found["low"] < found["mean"] < found["high"]
-        with pytest.raises(ValueError, match="need rows"):
-            bootstrap_interval(lambda a: 0.0, rows[:0])
+        for sets in ((rows, rows[:0]), (rows[:0], rows), (rows[:0],)):
+            with pytest.raises(ValueError, match="need rows"):
+                bootstrap_interval(lambda *sets: 0.0, *sets)
+
+    def test_sets_may_differ_in_size_and_each_keeps_its_own(self):
+        sizes = set()
+
+        def statistic(a, b):
+            sizes.add((len(a), len(b)))
+            return float(a.mean() - b.mean())
+
+        bootstrap_interval(statistic, normal(5, 1), normal(8, 1, 1), n_resamples=3)
+        assert sizes == {(5, 8)}
 
     @pytest.mark.parametrize("level", [0.0, 1.0])
     def test_a_level_is_neither_nothing_nor_certain(self, level):

@@ -237,3 +237,28 @@ def test_the_flagship_has_the_stated_layers():
     assert shapes["condition.label.weight"] == (11, 32)
     assert shapes["downsample.0.weight"] == (8, 8, 3, 3)
     assert shapes["upsample.0.weight"] == (8, 16, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: UNet(channels=0), "channels must be at least 1, got 0"),
+        (lambda: UNet(image_channels=0), "image_channels must be at least 1, got 0"),
+        (lambda: UNet(n_blocks=0), "n_blocks must be at least 1, got 0"),
+        (lambda: UNet(n_heads=0), "n_heads must be at least 1, got 0"),
+        (lambda: UNet(n_heads=3), "n_heads 3 does not divide channels 64"),
+        (lambda: MLP(0), "n_dims must be at least 1, got 0"),
+        (lambda: MLP(2, n_blocks=-1), "n_blocks must be at least 0, got -1"),
+        (lambda: MLP(2, n_classes=0), "n_classes must be at least 1, got 0"),
+    ],
+)
+def test_a_size_that_is_too_small_is_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_network_of_the_least_sizes_answers():
+    t = torch.full((2,), 0.5)
+    assert MLP(1, 1, 0)(torch.ones(2, 1), t).shape == (2, 1)
+    smallest = UNet(1, 1, multipliers=(1,), n_heads=1)
+    assert smallest(torch.ones(2, 1, 1, 1), t).shape == (2, 1, 1, 1)

@@ -320,3 +320,19 @@ def test_the_time_that_is_left_is_the_pace_so_far_times_the_steps_to_go(monkeypa
     train(MLP(2), noisy_regression, (points(),), settings, progress=told.append)
     # The clock is read once at the start and once after each step.
     assert [p.seconds_left for p in told] == [3.0, 2.0, 1.0, 0.0]
+
+
+def test_there_is_no_step_zero_no_warm_up_of_less_than_nothing_and_no_record_every_minus_one():
+    assert learning_rate_at(1, TrainingSettings(warmup_steps=0)) > 0
+    with pytest.raises(ValueError, match="step must be at least 1, got 0"):
+        learning_rate_at(0, TrainingSettings())
+    with pytest.raises(ValueError, match="warmup_steps must be at least 0, got -1"):
+        TrainingSettings(warmup_steps=-1)
+    with pytest.raises(ValueError, match="measure_every must be at least 0, got -1"):
+        train(
+            torch.nn.Linear(1, 1, device="meta"),
+            lambda network, batch, generator: network(batch[0]).mean(),
+            (torch.ones(2, 1),),
+            TrainingSettings(n_steps=1),
+            measure_every=-1,
+        )

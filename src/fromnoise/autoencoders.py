@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
 from fromnoise.networks import seeded
 from fromnoise.schedules import Scales
 from fromnoise.targets import score_from_x_0
@@ -200,7 +201,11 @@ class Autoencoder(nn.Module):
         Args:
             n_samples: How many.
             generator: Source of the draws.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         weight = next(self.parameters())
         shape = (n_samples, self.n_latents)
         z = torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)

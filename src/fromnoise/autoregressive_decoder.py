@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
 from fromnoise.decoders import Parameters, Pixels
 
 
@@ -36,8 +37,12 @@ class AutoregressiveDecoder(nn.Module):
             n_parameters: Numbers to write per pixel.
             width: Hidden units.
             dropout: Share of the earlier pixels hidden in training, which weakens the decoder.
+
+        Raises:
+            ValueError: If a size is below 1.
         """
         super().__init__()
+        require_counts(n_latents=n_latents, n_dims=n_dims, n_parameters=n_parameters, width=width)
         self.n_dims, self.n_parameters = n_dims, n_parameters
         self.hide = nn.Dropout(dropout)
         self.from_z = nn.Linear(n_latents, width)

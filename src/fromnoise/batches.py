@@ -45,6 +45,21 @@ def dot(a: Batch, b: Batch) -> PerExample:
     return (a * b).flatten(1).sum(1)
 
 
+def require_counts(least: int = 1, **counts: int) -> None:
+    """Refuse counts that are too small, each given by its own name.
+
+    Args:
+        least: The smallest that is allowed.
+        counts: Numbers of things, such as `n_heads=4`.
+
+    Raises:
+        ValueError: If one is below `least`; it is named.
+    """
+    for name, count in counts.items():
+        if count < least:
+            raise ValueError(f"{name} must be at least {least}, got {count}")
+
+
 def require_shape(name: str, value: Tensor, like: Tensor) -> None:
     """Refuse `value`, called `name`, unless it is shaped like `like`.
 

@@ -86,10 +86,12 @@ def reflow_pairs(
         The pairs, `eps` unchanged.
 
     Raises:
-        ValueError: As `sample`.
+        ValueError: As `sample`, or if there are no times.
 
     Source: Liu et al. 2023, arXiv 2209.03003.
     """
+    if len(times) == 0:
+        raise ValueError("there are no times to walk over")
     start = beside(schedule(times[0].double()).sigma_t, eps) * eps
     return Pairs(sample(denoiser, schedule, start, times, step), eps)
 

@@ -26,7 +26,7 @@ from fromnoise.autoencoders import (
     reconstruction_error,
     shrinkage,
 )
-from fromnoise.batches import noise_like
+from fromnoise.batches import noise_like, require_counts
 from fromnoise.networks import seeded, zeroed
 from fromnoise.training import Batch, Loss, TrainingSettings, train
 
@@ -103,7 +103,11 @@ class DenoisingChain(nn.Module):
             generator: Source of the noise.
             renoise: Put noise back between two stages. Without it each stage is shown points that
                 have less noise than those it was trained on.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         weight = next(self.parameters())
         shape = (n_samples, self.n_dims)
         z = torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)

@@ -126,7 +126,7 @@ def three_term_bound(
 
     Source: Ho et al. 2020, arXiv 2006.11239; Kingma et al. 2021, arXiv 2107.00630.
     """
-    if not (times.diff() < 0).all() or times[-1] <= 0:
+    if len(times) == 0 or not (times.diff() < 0).all() or times[-1] <= 0:
         raise ValueError(f"times must fall strictly and stay above 0, got {times.tolist()}")
     steps = torch.zeros_like(x_0.flatten(1).sum(1))
     for t, s in pairwise(times.double()):

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
 from fromnoise.networks import Condition, TimeFeature, require_one_time_each, seeded, zeroed
 
 
@@ -18,10 +19,16 @@ class DiTBlock(nn.Module):
         width: Entries of a token.
         n_heads: Heads of the attention.
         dropout: Share of the hidden units that training silences.
+
+    Raises:
+        ValueError: If a size is below 1, or `n_heads` does not divide `width`.
     """
 
     def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
+        require_counts(width=width, n_heads=n_heads)
+        if width % n_heads:
+            raise ValueError(f"n_heads {n_heads} does not divide width {width}")
         self.n_heads = n_heads
         self.norm_attention = nn.LayerNorm(width, elementwise_affine=False)
         self.to_qkv = nn.Linear(width, 3 * width)
@@ -66,7 +73,8 @@ class DiT(nn.Module):
         seed: Seed of the first weights.
 
     Raises:
-        ValueError: If patches do not divide the image, or a call's images have another shape.
+        ValueError: If a size is below 1, or patches do not divide the image, or a call's images
+            have another shape.
     """
 
     def __init__(
@@ -85,6 +93,9 @@ class DiT(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        require_counts(image_size=image_size, image_channels=image_channels, patch_size=patch_size)
+        require_counts(width=width, n_heads=n_heads)
+        require_counts(0, n_blocks=n_blocks)
         if image_size % patch_size:
             raise ValueError(f"patch_size {patch_size} does not divide image_size {image_size}")
         self.image_size, self.image_channels = image_size, image_channels

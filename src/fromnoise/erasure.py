@@ -28,7 +28,10 @@ def class_directions(
 
     Raises:
         ValueError: If there are not as many labels as rows, or the class means all coincide.
+        TypeError: If the features are integers, in whose dtype a direction would be 0.
     """
+    if not features.is_floating_point():
+        raise TypeError(f"features must be floating-point numbers, got {features.dtype}")
     if len(features) != len(labels) or len(labels) == 0:
         raise ValueError(f"{len(features)} rows of features for {len(labels)} labels")
     a = features.double()

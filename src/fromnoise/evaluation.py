@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
 from fromnoise.intervals import Interval, check_level
 from fromnoise.networks import seeded
 from fromnoise.training import Batch, TrainingSettings, train
@@ -134,10 +135,14 @@ class Classifier(nn.Module):
         n_classes: Number of classes.
         n_features: Entries of the last hidden layer.
         seed: Seed of the first weights.
+
+    Raises:
+        ValueError: If a size is below 1.
     """
 
     def __init__(self, image_size: int, n_classes: int, n_features: int = 64, seed: int = 0):
         super().__init__()
+        require_counts(image_size=image_size, n_classes=n_classes, n_features=n_features)
         with seeded(seed):
             self.convolutions = nn.Sequential(
                 nn.Conv2d(1, 32, 3, padding=1),

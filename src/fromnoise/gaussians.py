@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fromnoise.batches import require_counts
 from fromnoise.schedules import Scales
 
 LOG_2PI = math.log(2 * math.pi)
@@ -156,7 +157,11 @@ class Gaussian:
         Args:
             n_samples: How many.
             generator: Source of the draws; None is PyTorch's own.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         shape = (n_samples, *self.mean.shape)
         eps = torch.randn(
             shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fromnoise.batches import require_counts
 from fromnoise.gaussians import Gaussian
 from fromnoise.mixtures import GaussianMixture
 from fromnoise.schedules import Scales
@@ -147,7 +148,11 @@ class Memorizer:
         Args:
             n_samples: How many.
             generator: Source of the draws; None is PyTorch's own.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         rows = torch.randint(len(self.points), (n_samples,), generator=generator)
         return self.points[rows]
 
@@ -215,7 +220,12 @@ class Diluted:
         self.model, self.noise, self.share = model, noise, share
 
     def sample(self, n_samples: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw from the model with probability `share`, otherwise from the noise."""
+        """Draw from the model with probability `share`, otherwise from the noise.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
+        """
+        require_counts(0, n_samples=n_samples)
         good, bad = (part.sample(n_samples, generator) for part in (self.model, self.noise))
         keep = torch.rand(n_samples, generator=generator) < self.share
         return torch.where(keep[:, None], good, bad)
@@ -279,7 +289,12 @@ class Bigram:
         return self.first[codes[0]].log() + self.next[codes[:-1], codes[1:]].log().sum()
 
     def sample(self, n_characters: int, generator: torch.Generator | None = None) -> str:
-        """Write a text, each character drawn given the one before."""
+        """Write a text, each character drawn given the one before.
+
+        Raises:
+            ValueError: If `n_characters` is negative.
+        """
+        require_counts(0, n_characters=n_characters)
         codes: list[int] = []
         for i in range(n_characters):
             row = self.next[codes[-1]] if i else self.first

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fromnoise.batches import require_shape
+from fromnoise.batches import require_counts, require_shape
 from fromnoise.decoders import Likelihood
 from fromnoise.elbo import diagonal_log_prob, reparameterize
 from fromnoise.networks import seeded
@@ -65,16 +65,18 @@ class MarkovianVAE(nn.Module):
             seed: Seed of the first weights.
 
         Raises:
-            ValueError: `kept` lies outside (0, 1), or is given for levels of different sizes.
+            ValueError: A size is below 1, or `kept` lies outside (0, 1), or is given for levels of
+                different sizes.
         """
         super().__init__()
+        lower, upper = n_latents
+        require_counts(lower=lower, upper=upper, n_dims=n_dims, width=width)
         if kept is not None and not 0 < kept < 1:
             raise ValueError(f"kept must lie in (0, 1), got {kept}")
         if kept is not None and n_latents[0] != n_latents[1]:
             raise ValueError(f"a fixed upper encoder needs equal levels, got {n_latents}")
         self.likelihood, self.n_latents, self.n_dims = likelihood, n_latents, n_dims
         self.kept = kept
-        lower, upper = n_latents
         with seeded(seed):
             self.encoder = mlp(n_dims, width, 2 * lower, dropout)
             self.upper_encoder = mlp(lower, width, 2 * upper, dropout)
@@ -126,7 +128,11 @@ class MarkovianVAE(nn.Module):
         Args:
             n_samples: How many.
             generator: Source of the draws.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         weight = next(self.parameters())
         z = torch.randn(n_samples, self.n_latents[1], generator=generator, dtype=weight.dtype)
         mean, log_var = self.prior(z).chunk(2, dim=-1)

@@ -52,7 +52,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
 def bootstrap_interval(
     statistic: Callable[..., float],
-    *samples: Float[Tensor, "n ..."],
+    *samples: Float[Tensor, "_ ..."],
     n_resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,

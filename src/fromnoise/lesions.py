@@ -214,11 +214,13 @@ def effect_by_time(
         Differences in the units of the loss, positive where the lesion does harm.
 
     Raises:
-        ValueError: If the network is in training mode, where dropout would hide the effect, or the
-            loss is not repeatable.
+        ValueError: If the network is in training mode, where dropout would hide the effect, the
+            loss is not repeatable, or there are no times.
     """
     if network.training:
         raise ValueError("the network is in training mode: call eval() first")
+    if len(times) == 0:
+        raise ValueError("there are no times to measure at")
     rows = []
     for t in times:
         whole = loss(t)

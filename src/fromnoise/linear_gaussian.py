@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fromnoise.batches import require_counts
 from fromnoise.gaussians import LOG_2PI, Gaussian, require_points
 
 
@@ -110,7 +111,11 @@ class LinearGaussian:
         Args:
             n_samples: How many.
             generator: Source of the draws; None is PyTorch's own.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         dim, latent = self.loadings.shape
         noise = torch.randn(
             (n_samples, latent + dim),

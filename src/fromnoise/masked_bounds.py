@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from fromnoise.batches import require_counts
 from fromnoise.masked_diffusion import Conditional, MaskSchedule, PerExample, surprises
 from fromnoise.transformer import Logits, Tokens
 
@@ -88,13 +89,14 @@ def diffusion_bound(
         n_nodes: Nodes of the quadrature; exact for a polynomial schedule of low degree.
 
     Raises:
-        ValueError: If the text has no tokens or more than 12.
+        ValueError: If the text has no tokens or more than 12, or `n_nodes` is below 1.
 
     Source:
         Sahoo et al. 2024, <https://arxiv.org/abs/2406.07524>.
     """
     hidden = _subsets(len(x_0))
     cost = surprises(conditional, x_0.expand(hidden.shape), hidden).sum(-1).double()
+    require_counts(n_nodes=n_nodes)
     nodes, shares = np.polynomial.legendre.leggauss(n_nodes)
     rates = schedule(torch.from_numpy((nodes + 1) / 2))
     weight = torch.from_numpy(shares / 2) * rates.weight

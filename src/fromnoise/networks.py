@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
+
 TimeFeature = Callable[[Tensor], Tensor]
 """What the network is told about the time: a number of order 1 for each t, such as t itself."""
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
@@ -85,6 +87,9 @@ class Condition(nn.Module):
         n_classes: Number of classes; None for no condition.
         time_embedding: Whether the time comes in.
         time_feature: What comes in of the time; None is the time itself.
+
+    Raises:
+        ValueError: If a size is below 1.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Condition(nn.Module):
         time_feature: TimeFeature | None,
     ) -> None:
         super().__init__()
+        require_counts(width=width, **({} if n_classes is None else {"n_classes": n_classes}))
         self.n_classes = n_classes
         self.time_embedding = time_embedding
         self.time_feature = time_feature
@@ -156,6 +162,9 @@ class MLP(nn.Module):
         time_embedding: Whether the network is told the time.
         time_feature: What it is told of the time; None is the time itself.
         seed: Seed of the first weights.
+
+    Raises:
+        ValueError: If a size is below 1, or `n_blocks` below 0.
     """
 
     def __init__(
@@ -171,6 +180,8 @@ class MLP(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        require_counts(n_dims=n_dims, width=width)
+        require_counts(0, n_blocks=n_blocks)
         self.n_dims = n_dims
         with seeded(seed):
             self.condition = Condition(width, n_classes, time_embedding, time_feature)
@@ -204,10 +215,14 @@ class ResBlock(nn.Module):
         n_out: Channels that go out.
         n_condition: Entries of the condition.
         dropout: Share of the hidden units that training silences.
+
+    Raises:
+        ValueError: If a size is below 1.
     """
 
     def __init__(self, n_in: int, n_out: int, n_condition: int, dropout: float) -> None:
         super().__init__()
+        require_counts(n_in=n_in, n_out=n_out, n_condition=n_condition)
         self.norm_in = nn.GroupNorm(_n_groups(n_in), n_in)
         self.conv_in = nn.Conv2d(n_in, n_out, 3, padding=1)
         self.modulation = nn.Linear(n_condition, 2 * n_out)
@@ -240,10 +255,16 @@ class Attention(nn.Module):
     Args:
         channels: Entries of a position.
         n_heads: Number of heads.
+
+    Raises:
+        ValueError: If a size is below 1, or `n_heads` does not divide `channels`.
     """
 
     def __init__(self, channels: int, n_heads: int) -> None:
         super().__init__()
+        require_counts(channels=channels, n_heads=n_heads)
+        if channels % n_heads:
+            raise ValueError(f"n_heads {n_heads} does not divide channels {channels}")
         self.n_heads = n_heads
         self.norm = nn.GroupNorm(_n_groups(channels), channels)
         self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
@@ -279,7 +300,7 @@ class UNet(nn.Module):
         seed: Seed of the first weights.
 
     Raises:
-        ValueError: If the image cannot be halved once per level.
+        ValueError: If a size is below 1, or the image cannot be halved once per level.
     """
 
     def __init__(
@@ -299,6 +320,8 @@ class UNet(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        require_counts(image_size=image_size, channels=channels, image_channels=image_channels)
+        require_counts(n_blocks=n_blocks, n_heads=n_heads)
         if image_size % 2 ** (len(multipliers) - 1):
             raise ValueError(f"{len(multipliers)} levels cannot halve image_size {image_size}")
         self.image_size, self.image_channels = image_size, image_channels

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
+
 
 # --8<-- [start:fly]
 @dataclass(frozen=True)
@@ -162,8 +164,12 @@ class TwoWay(nn.Module):
             n_inputs: Number of inputs.
             n_hidden: Number of hidden units.
             forget: Silence units during training.
+
+        Raises:
+            ValueError: If a size is below 1.
         """
         super().__init__()
+        require_counts(n_inputs=n_inputs, n_hidden=n_hidden)
         self.hidden = nn.Sequential(nn.Linear(n_inputs, n_hidden), nn.ReLU(), nn.Dropout(0.3))
         self.waist = nn.Sequential(nn.Linear(n_hidden, 2), nn.Tanh())
         self.answer = nn.Linear(2, 1)

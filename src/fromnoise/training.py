@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
 from fromnoise.checkpoints import TrainingState, identity_of
 from fromnoise.distributed import (
     SharedNetwork,
@@ -79,6 +80,7 @@ class TrainingSettings:
             raise ValueError(
                 f"n_steps must be >= 0 and batch_size >= 1, got {self.n_steps}, {self.batch_size}"
             )
+        require_counts(0, warmup_steps=self.warmup_steps)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
         if not 0 <= self.final_share <= 1:
@@ -127,7 +129,11 @@ def learning_rate_at(step: int, settings: TrainingSettings) -> float:
 
     $h_n = h \min(1, n / n_w)\, (\kappa + (1 - \kappa) \tfrac12 (1 + \cos \pi \tfrac{n-1}{N}))$ with
     warm-up $n_w$ and final share $\kappa$.
+
+    Raises:
+        ValueError: If `step` is below 1.
     """
+    require_counts(step=step)
     warmup = min(1.0, step / max(1, settings.warmup_steps))
     wave = 0.5 * (1 + math.cos(math.pi * (step - 1) / max(1, settings.n_steps)))
     return (
@@ -199,11 +205,12 @@ def train(
     Raises:
         NonFiniteLoss: The loss or the gradient's norm is NaN or infinite; names the step. The
             checkpoint is removed.
-        ValueError: The data are empty or disagree in length, or the checkpoint belongs to a run
-            with other settings, other data or another network, or the processes of a group
-            disagree.
+        ValueError: The data are empty or disagree in length, `measure_every` is negative, the
+            checkpoint belongs to a run with other settings, other data or another network, or the
+            processes of a group disagree.
     """
     _check(data)
+    require_counts(0, measure_every=measure_every)
     device = next(network.parameters()).device
     data = tuple(part.to(device) for part in data)
     state = start(network, settings, data)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
 from fromnoise.networks import seeded
 
 Tokens = Int[Tensor, "batch length"]
@@ -65,12 +66,18 @@ class Block(nn.Module):
         causal: Whether a place sees only itself and those before it.
         dropout: Share of the hidden units that training silences.
         longest: Longest text for rotated attention; None is plain attention.
+
+    Raises:
+        ValueError: If a size is below 1, or `n_heads` does not divide `width`.
     """
 
     def __init__(
         self, width: int, n_heads: int, causal: bool, dropout: float, longest: int | None = None
     ) -> None:
         super().__init__()
+        require_counts(width=width, n_heads=n_heads)
+        if width % n_heads:
+            raise ValueError(f"n_heads {n_heads} does not divide width {width}")
         self.n_heads, self.causal, self.longest = n_heads, causal, longest
         self.norm_attention = nn.LayerNorm(width)
         self.to_qkv = nn.Linear(width, 3 * width)
@@ -148,6 +155,7 @@ class Transformer(nn.Module):
                 "sizes must be at least 1 and n_heads divide width, got n_characters "
                 f"{n_characters}, context {context}, width {width}, n_heads {n_heads}"
             )
+        require_counts(0, n_blocks=n_blocks)
         if rotary and width // n_heads % 2:
             raise ValueError(
                 f"rotary heads need an even width, got width {width} for {n_heads} heads"

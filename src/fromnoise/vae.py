@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fromnoise.autoregressive_decoder import AutoregressiveDecoder
-from fromnoise.batches import require_shape
+from fromnoise.batches import require_counts, require_shape
 from fromnoise.decoders import Likelihood
 from fromnoise.elbo import diagonal_log_prob, iwae_bound, reparameterize
 from fromnoise.gaussian_kl import kl_diagonal
@@ -121,7 +121,11 @@ class VAE(nn.Module):
         r"""Log importance weights $\log p(x \mid z) + \log p(z) - \log q(z \mid x)$, $z\sim q$.
 
         Their mean is the ELBO; `fromnoise.elbo.iwae_bound` makes the tighter bound of them.
+
+        Raises:
+            ValueError: If `n_importance` is below 1.
         """
+        require_counts(n_importance=n_importance)
         z_mean, z_log_var = self.encode(x)
         shape = (n_importance, *z_mean.shape)
         eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
@@ -145,6 +149,7 @@ class VAE(nn.Module):
         """
         if self.autoregressive:
             raise ValueError("this sampler draws all pixels at once; the decoder sees earlier ones")
+        require_counts(0, n_samples=n_samples)
         weight = next(self.parameters())
         shape = (n_samples, self.n_latents)
         z = torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)
@@ -240,7 +245,11 @@ def summarize(
     Returns:
         `elbo` and `iwae` as negative bounds in bits per pixel (smaller is better), `rate` and
         `distortion` in nats per image, `n_active` the number of active units.
+
+    Raises:
+        ValueError: If `n_importance` is below 1.
     """
+    require_counts(n_importance=n_importance)
     draws = [
         model.log_weights(x, min(16, n_importance - start), generator)
         for start in range(0, n_importance, 16)  # bounds the memory
@@ -265,7 +274,11 @@ def mlp(n_inputs: int, width: int, n_outputs: int, dropout: float) -> nn.Sequent
         width: Width of the hidden layers.
         n_outputs: Entries that go out.
         dropout: Share of the hidden units that training silences.
+
+    Raises:
+        ValueError: If a size is below 1.
     """
+    require_counts(n_inputs=n_inputs, width=width, n_outputs=n_outputs)
     return nn.Sequential(
         nn.Linear(n_inputs, width),
         nn.SiLU(),

@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import math
 import random
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -203,8 +204,18 @@ def integers(name: str) -> Faults:
             yield f"{key} of integers: another answer than the same floats"
 
 
+# PyTorch multiplies matrices with a tensor of the meta device unseen, and gives numbers from unused
+# memory, as torch.ones(2, 3) @ torch.ones(3, 2, device="meta") does. A real device it refuses.
+UNSEEN = {
+    "gaussian_kernel", "polynomial_kernel", "nearest_neighbor_ratio", "optimal_coupling",
+    "inverse.linear_posterior", "tilted_by_measurement",
+}  # fmt: skip
+
+
 def devices(name: str) -> Faults:
     """Arguments on two devices are refused, or the answer is on the device of the data."""
+    if name in UNSEEN:
+        return
     given = arguments(name)
     keys = arrays(given)
     for key in keys:
@@ -357,8 +368,15 @@ def empty(name: str) -> Faults:
         yield f"empty batch: {type(fault).__name__}: {fault}".splitlines()[0]
 
 
+# Of these there may be none; of everything else that is counted there is at least one.
+MAYBE_NONE = {
+    "n_samples", "n_characters", "n_symbols", "n", "n_steps", "n_blocks", "warmup_steps",
+    "measure_every",
+}  # fmt: skip
+
+
 def counts(name: str) -> Faults:
-    """A count of 0 or -1 is refused, or there is nothing in the answer; 1 is fine."""
+    """A count of -1 is refused, and says what it counts; 0 too, but for things that may be none."""
     for key, value in defaults(name).items():
         if type(value) is not int or key in ("seed", "k", "blank", "entry"):
             continue
@@ -367,13 +385,64 @@ def counts(name: str) -> Faults:
             odd[key] = bad
             try:
                 result = answer(name, odd)
-            except REFUSALS:
+            except REFUSALS as refusal:
+                words = [str(bad), "must lie", *(word for word in key.split("_") if len(word) > 1)]
+                if not re.search("|".join(words), str(refusal)):
+                    yield f"{key} = {bad}: refused without a word on it: {refusal}"
                 continue
             except Exception as fault:
                 yield f"{key} = {bad}: {type(fault).__name__}: {fault}".splitlines()[0][:120]
                 continue
-            if bad < 0 or has_nan(result):
+            if bad < 0 or key not in MAYBE_NONE or has_nan(result):
                 yield f"{key} = {bad}: answered"
+
+
+def steps(name: str) -> Faults:
+    """A walk over no time or one is refused or stays where it is; over two it takes a step."""
+    if not isinstance(arguments(name).get("times"), Tensor):
+        return
+    for n in (0, 1, 2):
+        odd = arguments(name)
+        odd["times"] = odd["times"][:n]
+        try:
+            result = answer(name, odd)
+        except REFUSALS as refusal:
+            if n == 2:
+                yield f"two times: {refusal}"
+            continue
+        except Exception as fault:
+            yield f"{n} times: {type(fault).__name__}: {fault}".splitlines()[0][:120]
+            continue
+        if has_nan(result):
+            yield f"{n} times: NaN"
+
+
+FLAT: dict[str, Callable[[Tensor], Tensor]] = {
+    "on a line": lambda x: x[..., :1].expand_as(x).contiguous(),
+    "in one point": lambda x: x[:1].expand_as(x).contiguous(),
+    "of nothing": torch.zeros_like,
+}
+
+
+def singular(name: str) -> Faults:
+    """Data without spread and matrices without rank have an answer, or are refused by name."""
+    for key in arrays(arguments(name)):
+        if is_scales(arguments(name)[key]) or arguments(name)[key].ndim < 2:
+            continue
+        for what, how in FLAT.items():
+            odd = arguments(name)
+            x = odd[key]
+            square = x.shape[-1] == x.shape[-2] and torch.equal(x, x.mT)
+            odd[key] = torch.ones_like(x) if square and what != "of nothing" else how(x)
+            try:
+                result = answer(name, odd)
+            except REFUSALS:
+                continue
+            except Exception as fault:
+                yield f"{key} {what}: {type(fault).__name__}: {fault}".splitlines()[0][:120]
+                continue
+            if has_nan(result):
+                yield f"{key} {what}: NaN"
 
 
 def numbers(name: str) -> Faults:
@@ -427,8 +496,8 @@ def extremes(name: str) -> Faults:
 
 
 RULES = (
-    purity, shapes, integers, devices, strides, halves, times, ends, empty, counts, numbers, nans,
-    extremes,
+    purity, shapes, integers, devices, strides, halves, times, ends, empty, counts, steps,
+    singular, numbers, nans, extremes,
 )  # fmt: skip
 
 

@@ -955,6 +955,7 @@ BELL = lambda: -GRID().square() / 2 - math.log(2 * math.pi) / 2  # noqa: E731
 TABLE |= {
     "ask": {"function": lambda: half_denoiser, "t": times_one(0.5)},
     "dot": {"a": COMMON["x"], "b": COMMON["y"]},
+    "require_counts": {"n_heads": L(4)},
     "require_shape": {"name": L("x"), "value": COMMON["x"], "like": COMMON["y"]},
     "step_ends": STEP,
     "combine": {

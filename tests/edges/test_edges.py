@@ -4,10 +4,13 @@ The table has good arguments for each, and the rules make bad and odd ones from 
 finds must be nothing, or stand in `ANSWERS` with the reason why the answer is right.
 """
 
+import inspect
+
 import jaxtyping
 import pytest
 import torch
 
+import edge_rules
 from edge_rules import RULES, is_record
 from edge_table import ELSEWHERE, TABLE, public, run
 
@@ -47,6 +50,15 @@ guided_score
     "integers": {
         "logits of a network are never integers": "DiscretizedLogistic.log_probs",
     },
+    "devices": {
+        "reads the shape alone": "beside gaussians.Gaussian.posterior_covariance",
+        "does not read the argument": """
+PredictX0.true PredictX0.x_0_hat PredictEps.true PredictScore.true eps_from_score score_from_eps
+""",
+        "hands the time on to the velocities, which answer": "marginal_flow_matching",
+    },
+    "counts": {"the floor itself may be anything": "require_counts"},
+    "steps": {"its path has as many states as there are times": "straightness"},
     "strides": {
         "PyTorch refuses to derive forward": "mean_flow_target mean_flow_loss",
     },
@@ -83,7 +95,6 @@ consistency_function distillation_loss consistency_training_loss
         "the batch of the object stays, and PyTorch names both sizes": """
 Conditionals.log_prob linear_elbo elbo_gap measurement_guided combine
 """,
-        "the times are empty, which are not a batch": "three_term_bound reflow_pairs",
     },
     "numbers": {
         "torch.nn.Dropout takes NaN, and the network then answers NaN": """
@@ -111,8 +122,6 @@ eps_from_score score_from_eps gaussians.Gaussian.posterior_covariance
         "known: slopes of 1e4 beside bins of a thousandth leave no digits": "Spline.undo",
     },
 }
-# PyTorch refuses a negative size itself.
-CHECKED = [rule for rule in RULES if rule.__name__ not in ("counts", "devices")]
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +138,7 @@ def test_every_public_callable_has_one_row():
     assert sorted([*TABLE, *ELSEWHERE]) == sorted(public())
 
 
-@pytest.mark.parametrize("rule", CHECKED, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("part", range(8))
 def test_edges(rule, part):
     """An eighth of the callables under one rule."""
@@ -149,6 +158,50 @@ def test_edges(rule, part):
             idle.append(name)
     assert faults == []
     assert idle == [], "no longer needed in ANSWERS"
+
+
+def planted_counts(n_heads: int = 2) -> torch.Tensor:
+    return torch.ones(3)
+
+
+def planted_unnamed(n_heads: int = 2) -> torch.Tensor:
+    if n_heads < 1:
+        raise ValueError("no")
+    return torch.ones(3)
+
+
+def planted_steps(times: torch.Tensor) -> torch.Tensor:
+    return times / (times[0] - times[-1])
+
+
+def planted_spread(x: torch.Tensor) -> torch.Tensor:
+    return (x - x.mean(0)) / x.std(0)
+
+
+def planted_devices(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return x + y.shape[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "function", "given"),
+    [
+        ("counts", planted_counts, {}),
+        ("counts", planted_unnamed, {}),
+        ("steps", planted_steps, {"times": torch.tensor([0.9, 0.5, 0.2])}),
+        ("singular", planted_spread, {"x": torch.eye(3)[:, :2]}),
+        ("devices", planted_devices, {"x": torch.ones(3, 2), "y": torch.ones(3, 2)}),
+    ],
+)
+def test_a_rule_finds_its_planted_fault(rule, function, given, monkeypatch):
+    defaults = {
+        key: value.default
+        for key, value in inspect.signature(function).parameters.items()
+        if value.default is not value.empty
+    }
+    monkeypatch.setattr(edge_rules, "arguments", lambda name: dict(given))
+    monkeypatch.setattr(edge_rules, "defaults", lambda name: {**defaults, **given})
+    monkeypatch.setattr(edge_rules, "run", lambda name, given: function(**given))
+    assert list(getattr(edge_rules, rule)("planted"))
 
 
 def test_zero_terminal_snr_with_eps_prediction_is_refused_by_name():

@@ -16,6 +16,7 @@ USERS = {
     "scipy": {
         *("adaptive", "couplings", "exponential", "multistep", "solvers", "fitting"),
         *("intervals", "power", "evaluation", "extrapolation", "sample_measures"),
+        "progressive_coding",
     },
     "sklearn": set(),  # imported where it is called: it costs a second
 }

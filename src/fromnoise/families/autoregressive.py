@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
 from fromnoise.networks import seeded
 from fromnoise.training import Batch, TrainingSettings, train
 
@@ -158,7 +159,11 @@ class Autoregressive(nn.Module):
         Args:
             n_samples: How many.
             generator: Source of the draws; None is PyTorch's own.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         x = self.shift.new_zeros(n_samples, self.n_dims)
         for i in self.order:
             x[:, i] = self.conditional(x, i).sample(generator)

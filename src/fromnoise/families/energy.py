@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import vjp
 
+from fromnoise.batches import require_counts
 from fromnoise.langevin import langevin
 from fromnoise.networks import seeded
 from fromnoise.training import NonFiniteLoss, update_average
@@ -118,7 +119,11 @@ class EnergyModel(nn.Module):
         Args:
             n_samples: How many.
             generator: Source of the draws; None is PyTorch's own.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         shape, like = (n_samples, self.n_dims), self.center
         z = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
         return self.center + self.bowl_width * z

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import vjp
 
-from fromnoise.batches import require_shape
+from fromnoise.batches import require_counts, require_shape
 from fromnoise.networks import seeded
 from fromnoise.training import NonFiniteLoss, update_average
 
@@ -162,7 +162,11 @@ class GAN(nn.Module):
         Args:
             n_samples: How many.
             generator: Source of the draws; None is PyTorch's own.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         weight = next(self.parameters())
         shape = (n_samples, self.n_latents)
         return torch.randn(shape, generator=generator, dtype=weight.dtype, device=weight.device)

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from fromnoise.batches import require_counts
 from fromnoise.families.transforms import Spline, Transform
 from fromnoise.networks import seeded
 from fromnoise.training import Batch, TrainingSettings, train
@@ -38,12 +39,16 @@ class Coupling(nn.Module):
         kept: True where an entry passes as it is.
         transform: How the others are moved.
         width: Width of the hidden layers.
+
+    Raises:
+        ValueError: If `width` is below 1.
     """
 
     kept: Tensor
 
     def __init__(self, kept: Bool[Tensor, " dim"], transform: Transform, width: int) -> None:
         super().__init__()
+        require_counts(width=width)
         self.transform = transform
         self.register_buffer("kept", kept)
         n_moved = int((~kept).sum())
@@ -174,7 +179,11 @@ class NormalizingFlow(nn.Module):
         Args:
             n_samples: How many.
             generator: Source of the draws; None is PyTorch's own.
+
+        Raises:
+            ValueError: If `n_samples` is negative.
         """
+        require_counts(0, n_samples=n_samples)
         shape, like = (n_samples, self.n_dims), self.shift
         z = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
         return self.to_data(z)[0]
