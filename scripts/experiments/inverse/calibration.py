@@ -143,7 +143,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
             value = results[world][name]["bias"]
             role = "data" if name == "control" else "model" if value["mean"] < 0.2 else "broken"
             low, high, mid = (min(max(value[key], least), most) for key in ("low", "high", "mean"))
-            ax.plot([low, high], [row, row], color=figures.color(role), linewidth=2)
+            ax.plot([low, high], [row, row], color=figures.color(role), linestyle="-", linewidth=2)
             mark = ">" if value["mean"] > most else figures.marker(role)
             ax.plot(mid, row, mark, color=figures.color(role), clip_on=False)
         ax.set(xscale="log", xlim=(least, most), xlabel="error of the mean")

@@ -58,6 +58,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
                 [max(value["low"], 0), min(value["high"], 1)],
                 [place, place],
                 color=figures.color(role),
+                linestyle="-",
                 linewidth=1.5,
             )
             axes[1].plot(
