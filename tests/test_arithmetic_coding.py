@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from fromnoise.arithmetic_coding import (
+    REGISTER_BITS,
     TOTAL,
     AdaptiveCounts,
     SequenceModel,
+    _narrow,
+    _shared_offset,
     arithmetic_decode,
     arithmetic_encode,
     cumulative_counts,
@@ -178,6 +181,7 @@ def test_probabilities_that_do_not_quite_sum_to_one_are_scaled():
     assert ideal_bits(torch.tensor([1]), Fixed(p)) == pytest.approx(-math.log2(share[1]), rel=1e-12)
     edges = cumulative_counts(p)
     assert edges[1] / edges[-1] == pytest.approx(float(share[0]), rel=1e-12)
+    assert edges[-1] <= TOTAL
 
 
 def test_only_the_symbol_at_hand_is_checked_against_the_model():
@@ -200,3 +204,26 @@ def test_halves_and_quarters_are_told_apart_exactly():
         bits = arithmetic_encode(torch.tensor(text), even)
         assert len(bits) <= 6 + 2
         assert arithmetic_decode(bits, even, 6).tolist() == list(text)
+
+
+def test_an_interval_is_cut_at_the_shares_and_doubled_only_when_it_lies_on_one_side():
+    assert _narrow(0, 7, [0, 1, 4], 0) == (0, 1)
+    assert _narrow(0, 7, [0, 1, 4], 1) == (2, 7)
+    assert _narrow(8, 15, [0, 1, 4], 1) == (10, 15)
+    half, quarter = 1 << (REGISTER_BITS - 1), 1 << (REGISTER_BITS - 2)
+    for low, high, offset in (
+        (0, half - 1, 0),
+        (0, half, None),
+        (half, 2 * half - 1, half),
+        (half - 1, 2 * half - 1, None),
+        (quarter, half + quarter - 1, quarter),
+        (quarter, half + quarter, None),
+        (quarter - 1, half + quarter - 1, None),
+    ):
+        assert _shared_offset(low, high) == offset
+
+
+def test_a_number_on_an_edge_belongs_to_the_symbol_above_it():
+    even = Fixed(torch.tensor([0.5, 0.5], dtype=F64))
+    assert arithmetic_decode("1" + "0" * 90, even, 1).tolist() == [1]
+    assert arithmetic_decode("0" + "1" * 90, even, 1).tolist() == [0]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -336,3 +337,47 @@ def test_there_is_no_step_zero_no_warm_up_of_less_than_nothing_and_no_record_eve
             TrainingSettings(n_steps=1),
             measure_every=-1,
         )
+
+
+def test_a_warm_up_of_one_step_is_none():
+    settings = TrainingSettings(n_steps=8, warmup_steps=1, learning_rate=2.0)
+    assert learning_rate_at(1, settings) == 2.0
+
+
+def test_checkpoints_are_written_when_their_time_has_come_and_the_pace_is_that_of_this_run(
+    monkeypatch, tmp_path
+):
+    """A clock that moves on by one second each time it is read; a stop after seven steps."""
+    clock = itertools.count(100.0)
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    saved, told = [], []
+    save = training.TrainingState.save
+    monkeypatch.setattr(
+        training.TrainingState,
+        "save",
+        lambda state, path: (saved.append(state.step), save(state, path)),
+    )
+
+    def stop(progress):
+        if progress.step == 7:
+            raise KeyboardInterrupt
+
+    settings = TrainingSettings(n_steps=12, batch_size=8)
+    run = partial(
+        train,
+        MLP(2),
+        noisy_regression,
+        (points(),),
+        settings,
+        folder=tmp_path,
+        checkpoint_seconds=3.0,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(progress=stop)
+    # Three seconds after the start, then three after each save.
+    assert saved == [3, 6]
+    run(progress=told.append)
+    assert [p.step for p in told] == [7, 8, 9, 10, 11, 12]
+    # One second a step, and one more for the save after the ninth.
+    assert told[0].seconds_left == 5.0
+    assert told[3].seconds_left == pytest.approx(5 / 4 * 2)
