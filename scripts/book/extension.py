@@ -6,6 +6,7 @@ marks become HTML when the page is done.
 """
 
 import html
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -266,7 +267,9 @@ class Replacer(Preprocessor):
         path, told = failures.find(self.volume, block.argument)
         head.title = self._inline(told.argument, path)
         head.options = {"removed": self._inline(told.options.get("removed", ""), path)}
-        head.href = self.volume.href(path, failures.anchor(told))
+        # From source to source: the generator turns it into an address and checks the anchor.
+        here = posixpath.dirname(self.volume.current)
+        head.href = f"{posixpath.relpath(path, here)}#{failures.anchor(told)}"
         head.id = block.argument.replace("#", "-")
 
     def _inline(self, text: str, path: str) -> str:

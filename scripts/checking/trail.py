@@ -111,7 +111,7 @@ def shown(book: Book) -> set[str]:
 
 
 def from_tests(book: Book) -> Iterator[Fault]:
-    """A test at the top is of a module or of a script, and a file of proofs of a page.
+    """A test at the top is of a module, a script or a page, and a file of proofs of a page.
 
     A module may be proved before its chapter is written.
     """
@@ -120,9 +120,10 @@ def from_tests(book: Book) -> Iterator[Fault]:
     known |= {file.stem for file in scripts if file.suffix == ".py" or file.is_dir()}
     # These are of the whole: this trail, the experiments run small, and numbers found in print.
     known |= {"trail", "experiments", "package", "published_constants", "docstrings"}
+    known |= {page.stem for page in book.docs.glob("*.md")}
     for test in sorted((book.root / "tests").glob("test_*.py")):
         if test.stem.removeprefix("test_") not in known:
-            yield book.fault(test, 1, "trail", "a test of no module and no script")
+            yield book.fault(test, 1, "trail", "a test of no module, no script and no page")
     chapters = {chapter.stem for chapter in book.chapters} | {"proof"}
     chapters |= {module.stem for module in modules(book)}
     chapters |= {page.stem for page in book.docs.glob("*.md")}

@@ -38,7 +38,7 @@ SIZES = {
 
 
 class HalfBend:
-    """Multistep 3 as common programs have it: half of the parabola's bend, a start of order one."""
+    """Multistep 3 as common programs have it: half of m_2 in the bend, a start of order one."""
 
     def __init__(self) -> None:
         self.known: list[tuple[Tensor, Tensor]] = []
@@ -59,9 +59,13 @@ class HalfBend:
         weights = exponential_weights(h, nodes)
         if len(nodes) == 3:
             straight = torch.cat([exponential_weights(h, nodes[:2]), torch.zeros(1).double()])
-            # Weights of the divided difference, times the weight of tau (tau - c_1).
-            bend = weights - straight
-            weights = straight + bend / 2
+            # The rest is the bend's part, in proportion to its weight m_2 - c_1 m_1. The moments
+            # are those of a line through 0 and 1 and of a parabola through 0, 1 and 4.
+            m_1 = exponential_weights(h, [0.0, 1.0])[1]
+            _, at_one, at_two = exponential_weights(h, [0.0, 1.0, 2.0])
+            m_2, c_1 = at_one + 4 * at_two, nodes[1]
+            share = (m_2 / 2 - c_1 * m_1) / (m_2 - c_1 * m_1)
+            weights = straight + share * (weights - straight)
         return combine(x_t, at_t, at_s, [estimate for _, estimate in self.known], weights)
 
 
