@@ -47,8 +47,8 @@ class DPMSolverMultistep:
 
     Order two is the published 2M. Order three puts a parabola through three estimates, and is of
     order three only with two things that common programs lack: the full integral of the square in
-    the parabola's bend, which they halve, and a start of order two. For that the first step here asks the denoiser
-    twice. Without either, the walk is of order two.
+    the parabola's bend, which they halve, and a start of order two. For that the first step here
+    asks the denoiser twice. Without either, the walk is of order two.
 
     Source: Lu et al. 2022, arXiv 2211.01095.
     """
