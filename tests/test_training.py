@@ -381,3 +381,9 @@ def test_checkpoints_are_written_when_their_time_has_come_and_the_pace_is_that_o
     # One second a step, and one more for the save after the ninth.
     assert told[0].seconds_left == 5.0
     assert told[3].seconds_left == pytest.approx(5 / 4 * 2)
+
+
+def test_the_average_wants_no_gradient_and_the_last_weights_may_go_on():
+    result = train(MLP(2), noisy_regression, (points(),), TrainingSettings(n_steps=1, batch_size=4))
+    assert not any(p.requires_grad for p in result.network.parameters())
+    assert all(p.requires_grad for p in result.last.parameters())

@@ -172,3 +172,9 @@ def test_the_encoder_gives_a_mean_and_a_log_variance_for_any_number_of_latents()
     for n_latents in (1, 3, 4):
         z_mean, z_log_var = small(n_latents=n_latents).encode(images())
         assert z_mean.shape == z_log_var.shape == (8, n_latents)
+
+
+def test_no_images_can_be_drawn_and_fewer_cannot():
+    assert small().sample(0, generator()).shape == (0, 6)
+    with pytest.raises(ValueError, match="at least 0, got -1"):
+        small().sample(-1, generator())
