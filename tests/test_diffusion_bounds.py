@@ -232,3 +232,24 @@ def test_times_of_the_continuous_bound_stay_in_the_unit_interval(ends):
             t_min=ends[0],
             t_max=ends[1],
         )
+
+
+def test_a_chain_needs_a_time():
+    with pytest.raises(ValueError, match="times must"):
+        three_term_bound(
+            denoiser(GAUSSIAN, Cosine()),
+            Cosine(),
+            torch.ones(1, 2, dtype=F64),
+            torch.zeros(0, dtype=F64),
+            gaussian_reconstruction,
+            seeded(),
+        )
+    one = three_term_bound(
+        denoiser(GAUSSIAN, Cosine()),
+        Cosine(),
+        torch.ones(1, 2, dtype=F64),
+        torch.tensor([0.5], dtype=F64),
+        gaussian_reconstruction,
+        seeded(),
+    )
+    assert one.steps.tolist() == [0.0]
