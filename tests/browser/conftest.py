@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import http.server
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwrigh
 from checking.book import Book
 
 ROOT = Path(__file__).resolve().parents[2]
-SITE = ROOT / "site"
+SITE = Path(os.environ.get("FROMNOISE_SITE") or ROOT / "site")
 # Not the root of a host: everything must work from wherever the site is put.
 PREFIX = "/some/where/"
 ARGUMENTS = [
