@@ -63,6 +63,8 @@ def test_an_experiment_asks_a_question_in_one_line(name):
     assert len(says.question) < 110
 
 
+# The first of these waits for the whole small build: minutes where nothing was made before.
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_seeds_give_equal_numbers_in_another_process(name, small_build, workdir):
     path = Experiment(name).manifest("smoke")

@@ -137,6 +137,11 @@ class FigureBox(Box):
         for mode, source in head.images.items():
             image = {"class": mode, "src": source, "alt": head.alt, "loading": "lazy"}
             etree.SubElement(drawing, "img", image | head.size)
+        if head.widget:
+            box.set("data-widget", head.widget)
+            bar = etree.SubElement(box, "p", {"class": "widget-bar", "data-search-exclude": ""})
+            button = etree.SubElement(bar, "button", {"type": "button", "class": "widget-open"})
+            button.text = "Try it yourself"
         etree.SubElement(box, "figcaption", {"data-content": ""})
         return box
 

@@ -44,6 +44,7 @@ class Head:
     images: dict[str, str] = field(default_factory=dict)
     size: dict[str, str] = field(default_factory=dict)
     href: str = ""
+    widget: str = ""
 
 
 class BookExtension(Extension):

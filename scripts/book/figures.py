@@ -33,6 +33,7 @@ def describe(volume: Volume, figure: Figure, head: Any) -> Caption:
     head.id = figure.id
     head.experiment = figure.experiment
     head.alt = figure.alt
+    head.widget = figure.widget
     head.images = {
         # As written in a source: mkdocs turns the path of an image into its address.
         "light": relative(light, volume.current),

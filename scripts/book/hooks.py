@@ -20,7 +20,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import AnchorLink
 
-from book import blocks, fonts, jupyter, mathfont, maths, node, notebooks, reference
+from book import blocks, fonts, jupyter, mathfont, maths, node, notebooks, reference, widgets
 from book.errors import BookError, Problem
 from book.extension import BookExtension, slug
 from book.volume import Volume, new_formulas
@@ -111,7 +111,7 @@ def _navigation(nav: list[Any]) -> list[Any]:
 @event_priority(100)
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Check all sources, then add the generated pages."""
-    _report(VOLUME.check())
+    _report([*VOLUME.check(), *widgets.problems(VOLUME)])
     for module in reference.modules(ROOT):
         if files.get_file_from_path(module.path) is None:
             files.append(File.generated(config, module.path, content=_reference(module)))
@@ -209,6 +209,7 @@ def on_env(env: Any, config: MkDocsConfig, files: Files) -> Any:
         sheet = mathfont.stylesheet(ROOT, classes, formulas.style_rules())
         made = {mathfont.SHEET_PATH: sheet, mathfont.FONT_PATH: mathfont.cut(ROOT, drawn)}
         made |= fonts.site_files(ROOT)
+        made |= widgets.bundles(VOLUME)
     except (BookError, fonts.FontError) as error:
         raise PluginError(str(error)) from error
     for path, content in made.items():
@@ -223,15 +224,21 @@ def _fill(item: AnchorLink) -> None:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Give pages with formulas the math font and its style sheet."""
-    if "<math" not in output:
-        return output
+    """Give pages with formulas the math font and its sheet, and pages with widgets the loader."""
     base = "../" * page.url.count("/") if page.url not in ("", "./", ".") else ""
-    head = (
+    head = ""
+    if "data-widget=" in output:
+        head += f'<script defer src="{base}{widgets.LOADER}"></script>'
+    if "<math" in output:
+        head += _math_head(base)
+    return output.replace("</head>", f"{head}</head>", 1)
+
+
+def _math_head(base: str) -> str:
+    return (
         f'<link rel="preload" href="{base}{mathfont.FONT_PATH}" as="font" type="font/woff2" '
         f'crossorigin><link rel="stylesheet" href="{base}{mathfont.SHEET_PATH}">'
     )
-    return output.replace("</head>", f"{head}</head>", 1)
 
 
 def _report(problems: list[Problem]) -> None:

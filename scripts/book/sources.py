@@ -15,7 +15,7 @@ from book.errors import Place, Problem
 BLOCKS = {
     # name: (needs an argument, options, where it may stand)
     "equation": (True, ("check", "kind")),
-    "figure": (True, ("alt",)),
+    "figure": (True, ("alt", "widget")),
     "predict": (False, ()),
     "answer": (False, ()),
     "break": (True, ("removed",)),
@@ -99,6 +99,8 @@ class Figure:
     alt: str
     caption: str
     place: Place
+    widget: str = ""
+    """Name of what the reader may open in its place."""
 
     @property
     def chapter(self) -> str:
@@ -513,7 +515,13 @@ def _read_figure(page: Page, block: Block, body: str) -> None:
     if not block.options.get("alt"):
         page.problem(block.place, f"figure {block.argument} has no alt text")
     page.figures.append(
-        Figure(block.argument, block.options.get("alt", ""), body.strip(), block.place)
+        Figure(
+            block.argument,
+            block.options.get("alt", ""),
+            body.strip(),
+            block.place,
+            block.options.get("widget", ""),
+        )
     )
 
 

@@ -1,0 +1,53 @@
+"""What a reader may type into the search besides the words of the pages: equations by name.
+
+Displayed formulas are left out of the theme's index, because a formula taken apart into letters is
+found by everything. Each equation has an entry of its own instead, which leads to it.
+"""
+
+import html
+import re
+
+from book import guards, notebooks
+from book.errors import BookError
+from book.volume import Numbered, Volume
+
+Entry = dict[str, object]
+
+
+def entries(volume: Volume) -> list[Entry]:
+    """One entry of the search index for each equation, with marks for formulas."""
+    return [
+        {
+            "location": f"{volume.urls.get(found.page, found.page)}#eq-{name}",
+            "title": f"Equation ({found.number}): {spoken(name, found)}",
+            "text": f"<p>{_text(volume, name, found)}</p>",
+        }
+        for name, found in volume.equations.items()
+    ]
+
+
+def spoken(name: str, found: Numbered) -> str:
+    """What people call an equation: the name it was given, or its label as words."""
+    return html.escape(found.item.called or name.replace("-", " "), quote=False)
+
+
+def _text(volume: Volume, name: str, found: Numbered) -> str:
+    """The label, what the check says, and what the page says just before the equation."""
+    page = volume.pages[found.page]
+    said = [f"{name}. {page.title}."]
+    if found.item.check:
+        try:
+            said.append(guards.find_guard(volume.root, found.item.check, name).says)
+        except BookError:
+            pass  # reported with the page
+    volume.current = found.page
+    lead = notebooks.paragraph_before(volume, page, 0, found.item.start)
+    said.append(volume.with_marks(html.escape(re.sub(r"[*`]", "", lead), quote=False)))
+    return " ".join(filter(None, said))
+
+
+def filled(volume: Volume, found: list[Entry]) -> list[Entry]:
+    """The same entries with the characters of their formulas, once these are rendered."""
+    return [
+        {key: volume.formulas.plain(str(value)) for key, value in entry.items()} for entry in found
+    ]

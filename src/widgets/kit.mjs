@@ -1,0 +1,260 @@
+// What every widget shares: its controls, its state in the address of the page, a player for what
+// moves, and the manners of a guest on the page. A widget gives a description; see `open`.
+
+import { readState, writeState, clamp } from "./state.mjs";
+
+const STILL = matchMedia("(prefers-reduced-motion: reduce)");
+
+/**
+ * Open a widget in a figure of the page, in place of its drawing.
+ *
+ * The description holds:
+ *   name      as in the address of the page, and of the file
+ *   title     what the reader touches, in a few words
+ *   controls  a list of {kind: "range" | "choice" | "switch" | "seed", key, label, value, ...}:
+ *             a range has min, max, step and perhaps show(value); a choice has options, a list of
+ *             [value, label]; a switch that takes a part away has broken: true
+ *   frames    state => number of pictures, where something moves; `frameName` says what one is
+ *   build     stage => whatever draw needs, such as canvases from paint.mjs
+ *   compute   async (state, {signal, progress, data}) => data; runs when a control has moved, an
+ *             older run that is not finished is aborted and its data dropped
+ *   draw      ({parts, state, data, frame}) paints one picture
+ *   describe  ({state, data, frame}) => the picture in words, for those who cannot see it
+ *   close     () frees what compute holds
+ */
+export function open(figure, spec) {
+  const gone = new AbortController();
+  const on = (target, kind, act) => target.addEventListener(kind, act, { signal: gone.signal });
+  const state = readState(spec, location.search);
+  let frame = state.frame ?? Infinity;
+  let data = null;
+  let run = null;
+  let timer = 0;
+
+  const root = element("div", { class: "widget", role: "group", "aria-label": spec.title });
+  const stage = element("div", { class: "widget-stage" });
+  const controls = element("div", { class: "widget-controls" });
+  const says = element("p", { class: "widget-says", "aria-live": "polite" });
+  const trouble = element("p", { class: "widget-trouble", role: "alert", hidden: "" });
+  const player = spec.frames ? makePlayer() : null;
+  const parts = spec.build(stage);
+  const inputs = spec.controls.map(makeControl);
+  controls.append(...inputs.map((input) => input.row));
+  const reset = button("Reset", restart);
+  const shut = button("Back to the figure", close);
+  root.append(
+    element("p", { class: "widget-title" }, spec.title), stage, ...(player ? [player.row] : []),
+    controls, says, trouble, element("p", { class: "widget-end" }, reset, shut),
+  );
+  figure.prepend(root);
+  figure.classList.add("has-widget");
+
+  on(document, "visibilitychange", () => document.hidden && pause());
+  on(window, "pagehide", pause);
+  on(window, "beforeprint", pause);
+  const seen = new IntersectionObserver((entries) => entries.at(-1).isIntersecting || pause());
+  const theme = new MutationObserver(paint);
+  const size = new ResizeObserver(paint);
+  seen.observe(root);
+  theme.observe(document.body, { attributeFilter: ["data-md-color-scheme"] });
+  size.observe(stage);
+  recompute();
+  return { root, state, close, ready: () => run?.done };
+
+  // ---- from controls to a picture ----
+
+  function recompute() {
+    pause();
+    run?.abort.abort();
+    const abort = new AbortController();
+    const mine = { abort };
+    run = mine;
+    trouble.hidden = true;
+    root.setAttribute("aria-busy", "true");
+    const tools = {
+      signal: abort.signal, data,
+      progress: (text) => run === mine && (says.textContent = text),
+    };
+    mine.done = (async () => {
+      const found = spec.compute ? await spec.compute({ ...state }, tools) : null;
+      if (run !== mine) return;
+      data = found;
+      frame = clamp(frame, 0, last());
+      root.removeAttribute("aria-busy");
+      figure.classList.add("has-widget");
+      show();
+    })().catch((error) => {
+      if (run === mine && error.name !== "AbortError") fail(error);
+    });
+    return mine.done;
+  }
+
+  function changed() {
+    writeState(spec, state, spec.frames && frame < last() ? frame : null);
+    recompute();
+  }
+
+  function last() {
+    return spec.frames ? Math.max(spec.frames(state, data) - 1, 0) : 0;
+  }
+
+  function paint() {
+    if (root.getAttribute("aria-busy") && !data) return;
+    if (spec.compute && !data) return;
+    const at = spec.frames ? clamp(Math.round(frame), 0, last()) : 0;
+    spec.draw({ parts, state, data, frame: at });
+  }
+
+  function show() {
+    player?.show();
+    paint();
+    if (!timer) says.textContent = spec.describe({ state, data, frame: Math.min(frame, last()) });
+  }
+
+  // What failed is said, and the figure stands there again: the reader loses nothing.
+  function fail(error) {
+    pause();
+    root.removeAttribute("aria-busy");
+    says.textContent = "";
+    trouble.textContent = `${error.message} The figure below shows what was measured.`;
+    trouble.hidden = false;
+    if (!data) figure.classList.remove("has-widget");
+  }
+
+  function restart() {
+    for (const control of spec.controls) state[control.key] = control.value;
+    for (const input of inputs) input.show();
+    frame = Infinity;
+    changed();
+  }
+
+  function close() {
+    pause();
+    run?.abort.abort();
+    run = null;
+    gone.abort();
+    for (const observer of [seen, theme, size]) observer.disconnect();
+    spec.close?.();
+    root.remove();
+    figure.classList.remove("has-widget");
+    writeState(spec, null);
+    figure.dispatchEvent(new CustomEvent("widget-closed"));
+  }
+
+  // ---- what moves ----
+
+  function pause() {
+    if (!timer) return;
+    clearInterval(timer);
+    timer = 0;
+    player?.show();
+    show();
+    writeState(spec, state, frame < last() ? frame : null);
+  }
+
+  function play() {
+    if (frame >= last()) frame = 0;
+    if (STILL.matches) frame = last(); // asked for no motion: the end, at once
+    else {
+      timer = setInterval(() => {
+        frame += 1;
+        if (frame >= last()) pause();
+        show();
+      }, Math.max(30, Math.min(200, 2500 / Math.max(last(), 1))));
+    }
+    show();
+  }
+
+  function makePlayer() {
+    const toggle = button("Play", () => (timer ? pause() : play()));
+    const step = button("Step", () => go(frame >= last() ? 0 : Math.round(frame) + 1));
+    const slider = element("input", { type: "range", min: 0, step: 1, "aria-label": spec.frameName });
+    const shown = element("output", {});
+    on(slider, "input", () => go(+slider.value));
+    const go = (to) => {
+      pause();
+      frame = to;
+      show();
+      writeState(spec, state, frame < last() ? frame : null);
+    };
+    return {
+      row: element("div", { class: "widget-player" }, toggle, step, slider, shown),
+      show() {
+        slider.max = last();
+        slider.value = frame;
+        toggle.textContent = timer ? "Pause" : "Play";
+        shown.textContent = `${Math.min(frame, last())} of ${last()}`;
+      },
+    };
+  }
+
+  // ---- controls ----
+
+  function makeControl(control) {
+    const id = `${spec.name}-${control.key}`;
+    const label = element("label", { for: id }, control.label);
+    const set = (value) => {
+      state[control.key] = value;
+      changed();
+    };
+    let input;
+    let after = "";
+    let show;
+    if (control.kind === "choice") {
+      input = element("select", { id });
+      for (const [value, text] of control.options) input.append(element("option", { value }, text));
+      on(input, "change", () => set(input.value));
+      show = () => (input.value = state[control.key]);
+    } else if (control.kind === "switch") {
+      input = element("input", { id, type: "checkbox", role: "switch" });
+      on(input, "change", () => set(input.checked));
+      show = () => (input.checked = state[control.key]);
+    } else if (control.kind === "seed") {
+      input = element("input", { id, type: "number", min: 0, max: 9999, step: 1, inputmode: "numeric" });
+      on(input, "change", () => {
+        set(clamp(Math.round(Number(input.value)) || 0, 0, 9999));
+        show();
+      });
+      after = button("Another", () => {
+        set((state[control.key] + 1) % 10000);
+        show();
+      });
+      after.setAttribute("aria-label", `Another ${control.label.toLowerCase()}`);
+      show = () => (input.value = state[control.key]);
+    } else if (control.kind === "range") {
+      const { min, max, step } = control;
+      input = element("input", { id, type: "range", min, max, step });
+      after = element("output", { for: id });
+      show = () => {
+        input.value = state[control.key];
+        const said = control.show ? control.show(state[control.key]) : String(state[control.key]);
+        after.textContent = said;
+        input.setAttribute("aria-valuetext", said);
+      };
+      on(input, "input", () => {
+        set(Number(input.value));
+        show();
+      });
+    } else {
+      throw new Error(`${spec.name}: there is no control of kind ${control.kind}`);
+    }
+    show();
+    const row = element("div", { class: `widget-${control.kind}` }, label, input, after);
+    if (control.broken) row.classList.add("widget-broken");
+    return { row, show };
+  }
+
+  function button(text, act) {
+    const made = element("button", { type: "button" }, text);
+    on(made, "click", act);
+    return made;
+  }
+}
+
+/** An element with attributes and children; text is taken as text, never as markup. */
+export function element(tag, attributes, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children.filter((child) => child !== ""));
+  return made;
+}
