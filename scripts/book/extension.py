@@ -19,6 +19,7 @@ from markdown.preprocessors import Preprocessor
 
 from book import blocks, citations, failures, figures, generated, glossary, guards, results
 from book.containers import BoxesExtension
+from book.edits import applied, reference_text
 from book.errors import BookError, Problem
 from book.maths import MARK
 from book.sources import SPOKEN, Block, Bracket, Citation, Equation, Fence, Page, parse
@@ -97,7 +98,7 @@ class Replacer(Preprocessor):
         offset = known.offset if known else 0
         page = parse("\n".join(lines) + "\n", self.volume.current, False, offset)
         edits = sorted(self._edits(page), key=lambda edit: (edit[0], edit[1]))
-        return _applied(page.text, edits, 0, len(page.text)).split("\n")
+        return applied(page.text, edits, 0, len(page.text)).split("\n")
 
     def stash(self, markup: str) -> str:
         """A mark that will become this HTML."""
@@ -186,15 +187,9 @@ class Replacer(Preprocessor):
         known = self.volume.equations if kind == "eq" else self.volume.figures
         found = known[name]
         anchor = f"eq-{name}" if kind == "eq" else found.item.id
-        word = "equation" if kind == "eq" else "figure"
-        said = re.search(r"\b(?:equations?|eqs?\.?|figures?|figs?\.?)\s*$", before, re.I)
-        starts = re.search(r"(?:\A|\n\s*\n|[.!?:]\s+)(?:[-*>#\d.]+ )?\s*$", before)
-        number = f"({found.number})" if kind == "eq" else found.number
-        if said is None:
-            word = word.capitalize() if kind == "fig" or starts else word
-            number = f"{word} {number}"
+        shown = reference_text(kind, found.number, before)
         href = self.volume.href(found.page, anchor)
-        return f'<a class="reference" href="{href}">{number}</a>'
+        return f'<a class="reference" href="{href}">{shown}</a>'
 
     def _equation(self, equation: Equation) -> str:
         volume = self.volume
@@ -276,14 +271,14 @@ class Replacer(Preprocessor):
     def _inline(self, text: str, path: str) -> str:
         """A line of text with its formulas and numbers replaced."""
         part = parse(text, path, front_matter=False)
-        return _applied(part.text, sorted(self._inline_edits(part)), 0, len(part.text))
+        return applied(part.text, sorted(self._inline_edits(part)), 0, len(part.text))
 
     def _title(self, page: Page, block: Block, inline: list) -> str:
         """The title of a box with its formulas and numbers replaced."""
         if block.name in ("figure", "failure") or not block.argument:
             return ""
         start, end = block.argument_start, block.argument_start + len(block.argument)
-        return _applied(page.text, [e for e in inline if start <= e[0] < end], start, end)
+        return applied(page.text, [e for e in inline if start <= e[0] < end], start, end)
 
     def _options(self, page: Page, block: Block) -> dict[str, str]:
         """The options that are read by people, with their formulas and numbers replaced."""
@@ -313,16 +308,3 @@ class Replacer(Preprocessor):
             mark += mark[0]
         body = "".join(f"{pad}{line}\n" if line else "\n" for line in code.rstrip("\n").split("\n"))
         return f"{pad}{mark} {info}\n{body}{pad}{mark}\n"
-
-
-def _applied(text: str, edits: list[tuple[int, int, str]], start: int, end: int) -> str:
-    """A piece of a text with edits applied; edits do not overlap."""
-    out, at = [], start
-    for first, last, replacement in edits:
-        if first < at:
-            continue
-        out.append(text[at:first])
-        out.append(replacement)
-        at = last
-    out.append(text[at:end])
-    return "".join(out)

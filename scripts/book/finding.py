@@ -4,6 +4,7 @@ Displayed formulas are left out of the theme's index, because a formula taken ap
 found by everything. Each equation has an entry of its own instead, which leads to it.
 """
 
+import contextlib
 import html
 import re
 
@@ -36,10 +37,8 @@ def _text(volume: Volume, name: str, found: Numbered) -> str:
     page = volume.pages[found.page]
     said = [f"{name}. {page.title}."]
     if found.item.check:
-        try:
+        with contextlib.suppress(BookError):  # reported with the page
             said.append(guards.find_guard(volume.root, found.item.check, name).says)
-        except BookError:
-            pass  # reported with the page
     volume.current = found.page
     lead = notebooks.paragraph_before(volume, page, 0, found.item.start)
     said.append(volume.with_marks(html.escape(re.sub(r"[*`]", "", lead), quote=False)))

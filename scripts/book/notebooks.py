@@ -7,7 +7,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from book import blocks, results
+from book import blocks
+from book.edits import applied, inline_edits
 from book.errors import BookError
 from book.sources import Page
 from book.volume import Volume
@@ -76,7 +77,7 @@ def companion(volume: Volume, page: Page, stamp: str) -> nbformat.NotebookNode:
             continue
         if "solution" in item.inside:
             continue
-        lead = _lead(volume, page, after, start)
+        lead = paragraph_before(volume, page, after, start)
         heading = f"## {_plain(volume, page, pending.text)}\n\n" if pending else ""
         if heading or lead:
             cells.append(new_markdown_cell((heading + lead).strip()))
@@ -96,8 +97,8 @@ def companion(volume: Volume, page: Page, stamp: str) -> nbformat.NotebookNode:
     return book
 
 
-def _lead(volume: Volume, page: Page, after: int, start: int) -> str:
-    """The paragraph just before a block."""
+def paragraph_before(volume: Volume, page: Page, after: int, start: int) -> str:
+    """The paragraph just before a block, if it is one of plain text."""
     chunk = page.text[after:start].rstrip()
     paragraphs = [part.strip() for part in re.split(r"\n[ \t]*\n", chunk)]
     if not paragraphs or re.match(r"(?:#|/{3}|```|<|\||\[\^|---)", paragraphs[-1]):
@@ -113,34 +114,21 @@ def _plain(volume: Volume, page: Page, text: str, position: int = -1) -> str:
     if position < 0:
         position = page.text.find(text)
     end = position + len(text)
-    edits: list[tuple[int, int, str]] = []
-    for number in page.numbers:
-        try:
-            shown = re.sub(r"<[^<>]*>", "", results.bound_html(volume.root, number))
-        except BookError:
-            shown = "?"
-        edits.append((number.start, number.end, shown))
-    edits += [(given.start, given.end, given.text) for given in page.givens]
-    for bracket in page.brackets:
-        edits.append((bracket.start, bracket.end, _bracket(volume, bracket)))
-    out, at = [], position
-    for first, last, shown in sorted(edits):
-        if position <= first and last <= end:
-            out += [page.text[at:first], shown]
-            at = last
-    out.append(page.text[at:end])
-    return re.sub(r"\[([^\[\]]+)\](?:\([^()\s]+\)|\[[^\[\]]+\])", r"\1", "".join(out))
+    edits = sorted(inline_edits(volume, page, _bracket))
+    inside = [edit for edit in edits if position <= edit[0] and edit[1] <= end]
+    text = applied(page.text, inside, position, end)
+    return re.sub(r"\[([^\[\]]+)\](?:\([^()\s]+\)|\[[^\[\]]+\])", r"\1", text)
 
 
-def _bracket(volume: Volume, bracket) -> str:
-    words = []
+def _bracket(volume: Volume, page: Page, bracket) -> str:
+    said = []
     for part in bracket.parts:
         if hasattr(part, "key"):
             work = volume.works.get(part.key)
-            words.append(work.label if work else part.key)
+            said.append(work.label if work else part.key)
         else:
             known = volume.equations if part.kind == "eq" else volume.figures
             found = known.get(part.name)
             kind = "equation" if part.kind == "eq" else "figure"
-            words.append(f"{kind} {found.number if found else part.name} of the chapter")
-    return f"({'; '.join(words)})"
+            said.append(f"{kind} {found.number if found else part.name} of the chapter")
+    return f"({'; '.join(said)})"

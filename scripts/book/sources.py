@@ -14,7 +14,7 @@ from book.errors import Place, Problem
 
 BLOCKS = {
     # name: (needs an argument, options, where it may stand)
-    "equation": (True, ("check", "kind")),
+    "equation": (True, ("check", "kind", "called")),
     "figure": (True, ("alt", "widget")),
     "predict": (False, ()),
     "answer": (False, ()),
@@ -89,6 +89,8 @@ class Equation:
     start: int
     end: int
     indent: int
+    called: str = ""
+    """What people call it, for the search."""
 
 
 @dataclass(frozen=True)
@@ -504,7 +506,17 @@ def _read_equation(page: Page, block: Block, body: str) -> None:
     if re.search(r"^\s*\$\$|\\(?:tag|label)\b", tex):
         page.problem(block.place, f"equation {name}: no $$, \\tag or \\label; the build numbers it")
     page.equations.append(
-        Equation(name, kind, check, tex, block.place, block.start, block.end, block.indent)
+        Equation(
+            name,
+            kind,
+            check,
+            tex,
+            block.place,
+            block.start,
+            block.end,
+            block.indent,
+            block.options.get("called", ""),
+        )
     )
 
 
