@@ -13,9 +13,12 @@ const STILL = matchMedia("(prefers-reduced-motion: reduce)");
  *   title     what the reader touches, in a few words
  *   controls  a list of {kind: "range" | "choice" | "switch" | "seed", key, label, value, ...}:
  *             a range has min, max, step and perhaps show(value); a choice has options, a list of
- *             [value, label]; a switch that takes a part away has broken: true
+ *             [value, label]; a switch that takes a part away has broken: true; where the picture
+ *             itself is touched, own: true leaves the input to `build`
  *   frames    state => number of pictures, where something moves; `frameName` says what one is
- *   build     stage => whatever draw needs, such as canvases from paint.mjs
+ *   fromStart show the first picture until the reader plays, not the last
+ *   build     (stage, {state, change}) => whatever draw needs, such as canvases from paint.mjs;
+ *             change({key: value}) moves controls, as when the reader drags in the picture
  *   compute   async (state, {signal, progress, data}) => data; runs when a control has moved, an
  *             older run that is not finished is aborted and its data dropped
  *   draw      ({parts, state, data, frame}) paints one picture
@@ -26,7 +29,8 @@ export function open(figure, spec) {
   const gone = new AbortController();
   const on = (target, kind, act) => target.addEventListener(kind, act, { signal: gone.signal });
   const state = readState(spec, location.search);
-  let frame = state.frame ?? Infinity;
+  const home = spec.fromStart ? 0 : Infinity;
+  let frame = state.frame ?? home;
   let data = null;
   let run = null;
   let timer = 0;
@@ -37,8 +41,8 @@ export function open(figure, spec) {
   const says = element("p", { class: "widget-says", "aria-live": "polite" });
   const trouble = element("p", { class: "widget-trouble", role: "alert", hidden: "" });
   const player = spec.frames ? makePlayer() : null;
-  const parts = spec.build(stage);
-  const inputs = spec.controls.map(makeControl);
+  const parts = spec.build(stage, { state, change });
+  const inputs = spec.controls.filter((control) => !control.own).map(makeControl);
   controls.append(...inputs.map((input) => input.row));
   const reset = button("Reset", restart);
   const shut = button("Back to the figure", close);
@@ -90,8 +94,20 @@ export function open(figure, spec) {
   }
 
   function changed() {
-    writeState(spec, state, spec.frames && frame < last() ? frame : null);
+    if (spec.fromStart) frame = home;
+    writeFrame();
     recompute();
+  }
+
+  function change(values) {
+    Object.assign(state, values);
+    for (const input of inputs) input.show();
+    changed();
+  }
+
+  function writeFrame() {
+    const away = spec.frames && (spec.fromStart ? frame > 0 : frame < last());
+    writeState(spec, state, away ? frame : null);
   }
 
   function last() {
@@ -124,7 +140,7 @@ export function open(figure, spec) {
   function restart() {
     for (const control of spec.controls) state[control.key] = control.value;
     for (const input of inputs) input.show();
-    frame = Infinity;
+    frame = home;
     changed();
   }
 
@@ -149,7 +165,7 @@ export function open(figure, spec) {
     timer = 0;
     player?.show();
     show();
-    writeState(spec, state, frame < last() ? frame : null);
+    writeFrame();
   }
 
   function play() {
@@ -175,7 +191,7 @@ export function open(figure, spec) {
       pause();
       frame = to;
       show();
-      writeState(spec, state, frame < last() ? frame : null);
+      writeFrame();
     };
     return {
       row: element("div", { class: "widget-player" }, toggle, step, slider, shown),
