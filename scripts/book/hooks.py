@@ -209,7 +209,7 @@ def on_env(env: Any, config: MkDocsConfig, files: Files) -> Any:
         sheet = mathfont.stylesheet(ROOT, classes, formulas.style_rules())
         made = {mathfont.SHEET_PATH: sheet, mathfont.FONT_PATH: mathfont.cut(ROOT, drawn)}
         made |= fonts.site_files(ROOT)
-        made |= widgets.bundles(VOLUME)
+        made |= widgets.site_files(VOLUME)
     except (BookError, fonts.FontError) as error:
         raise PluginError(str(error)) from error
     for path, content in made.items():

@@ -6,12 +6,14 @@ else comes with the click.
 
 from pathlib import Path
 
-from book import node
+from book import models, node
 from book.errors import BookError, Problem
 from book.volume import Volume
 
 SOURCES = "src/widgets"
 FOLDER = "assets/javascripts/widgets"
+WORKER = "worker"
+"""What runs trained networks; no widget may have its name."""
 LOADER = "assets/javascripts/widgets.js"
 
 
@@ -45,11 +47,12 @@ def problems(volume: Volume) -> list[Problem]:
     return found
 
 
-def bundles(volume: Volume) -> dict[str, str]:
-    """Path in the site and code of each widget.
+def site_files(volume: Volume) -> dict[str, bytes | str]:
+    """Path in the site and content: the widgets, and the networks where one of them runs some.
 
     Raises:
-        BookError: A source does not parse, or imports what is not there.
+        BookError: A source does not parse, or imports what is not there; or a network cannot be
+            made.
     """
     entries = {name: f"./{path}" for name, path in sorted(wanted(volume).items())}
     if not entries:
@@ -57,4 +60,5 @@ def bundles(volume: Volume) -> dict[str, str]:
     made = node.run(Path(__file__).with_name("bundle.mjs"), entries, volume.root)
     if not isinstance(made, dict):
         raise BookError("bundle.mjs gave no widgets")
-    return {f"{FOLDER}/{name}.js": code for name, code in made.items()}
+    networks = models.site_files(volume.root) if WORKER in made else {}
+    return {f"{FOLDER}/{name}.js": code for name, code in made.items()} | networks

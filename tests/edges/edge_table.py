@@ -33,6 +33,7 @@ ELSEWHERE = {
     "mnist": "downloads a file: tests/test_datasets.py serves one",
     "fashion_mnist": "downloads a file: tests/test_datasets.py serves one",
     "fetch": "downloads a file: tests/test_downloads.py serves one",
+    "export_network": "traces for seconds a call: tests/test_export.py",
 }
 # Modules whose arguments no table can make: Matplotlib's objects, runs in the middle, processes.
 OWN_TESTS = {

@@ -19,6 +19,7 @@ USERS = {
         "progressive_coding",
     },
     "sklearn": set(),  # imported where it is called: it costs a second
+    "onnx": set(),  # the same, and only who builds the site has it
 }
 MODULES = {
     info.name.removeprefix("fromnoise.")
