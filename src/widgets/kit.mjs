@@ -15,13 +15,16 @@ const STILL = matchMedia("(prefers-reduced-motion: reduce)");
  *             a range has min, max, step and perhaps show(value); a choice has options, a list of
  *             [value, label]; a switch that takes a part away has broken: true; where the picture
  *             itself is touched, own: true leaves the input to `build`
- *   frames    state => number of pictures, where something moves; `frameName` says what one is
+ *   frames    (state, data) => number of pictures, where something moves; `frameName` says what one
+ *             is, `frameText({state, data, frame})` how it reads, `start` which one is shown
+ *             first where that is not the last
  *   fromStart show the first picture until the reader plays, not the last
  *   build     (stage, {state, change}) => whatever draw needs, such as canvases from paint.mjs;
  *             change({key: value}) moves controls, as when the reader drags in the picture
  *   compute   async (state, {signal, progress, data}) => data; runs when a control has moved, an
  *             older run that is not finished is aborted and its data dropped
  *   draw      ({parts, state, data, frame}) paints one picture
+ *   numbers   ({state, data, frame}) => a list of {key, label, value, text}: what is measured
  *   describe  ({state, data, frame}) => the picture in words, for those who cannot see it
  *   close     () frees what compute holds
  */
@@ -29,15 +32,18 @@ export function open(figure, spec) {
   const gone = new AbortController();
   const on = (target, kind, act) => target.addEventListener(kind, act, { signal: gone.signal });
   const state = readState(spec, location.search);
-  const home = spec.fromStart ? 0 : Infinity;
+  const home = spec.fromStart ? 0 : (spec.start ?? Infinity);
   let frame = state.frame ?? home;
+  let length = Infinity; // number of the last picture that was shown as such
   let data = null;
   let run = null;
   let timer = 0;
+  let writing = 0;
 
   const root = element("div", { class: "widget", role: "group", "aria-label": spec.title });
   const stage = element("div", { class: "widget-stage" });
   const controls = element("div", { class: "widget-controls" });
+  const numbers = element("dl", { class: "widget-numbers" });
   const says = element("p", { class: "widget-says", "aria-live": "polite" });
   const trouble = element("p", { class: "widget-trouble", role: "alert", hidden: "" });
   const player = spec.frames ? makePlayer() : null;
@@ -48,13 +54,14 @@ export function open(figure, spec) {
   const shut = button("Back to the figure", close);
   root.append(
     element("p", { class: "widget-title" }, spec.title), stage, ...(player ? [player.row] : []),
-    controls, says, trouble, element("p", { class: "widget-end" }, reset, shut),
+    ...(spec.numbers ? [numbers] : []), says, controls, trouble,
+    element("p", { class: "widget-end" }, reset, shut),
   );
   figure.prepend(root);
   figure.classList.add("has-widget");
 
   on(document, "visibilitychange", () => document.hidden && pause());
-  on(window, "pagehide", pause);
+  on(window, "pagehide", () => (pause(), writeNow()));
   on(window, "beforeprint", pause);
   const seen = new IntersectionObserver((entries) => entries.at(-1).isIntersecting || pause());
   const theme = new MutationObserver(paint);
@@ -68,7 +75,7 @@ export function open(figure, spec) {
   // ---- from controls to a picture ----
 
   function recompute() {
-    pause();
+    stop();
     run?.abort.abort();
     const abort = new AbortController();
     const mine = { abort };
@@ -83,6 +90,7 @@ export function open(figure, spec) {
       const found = spec.compute ? await spec.compute({ ...state }, tools) : null;
       if (run !== mine) return;
       data = found;
+      if (home === Infinity && frame >= length) frame = Infinity; // the end stays the end
       frame = clamp(frame, 0, last());
       root.removeAttribute("aria-busy");
       figure.classList.add("has-widget");
@@ -106,7 +114,13 @@ export function open(figure, spec) {
   }
 
   function writeFrame() {
-    const away = spec.frames && (spec.fromStart ? frame > 0 : frame < last());
+    clearTimeout(writing); // browsers drop addresses that change too often
+    writing = setTimeout(writeNow, 200);
+  }
+
+  function writeNow() {
+    clearTimeout(writing);
+    const away = spec.frames && frame !== clamp(home, 0, last());
     writeState(spec, state, away ? frame : null);
   }
 
@@ -124,7 +138,15 @@ export function open(figure, spec) {
   function show() {
     player?.show();
     paint();
-    if (!timer) says.textContent = spec.describe({ state, data, frame: Math.min(frame, last()) });
+    length = last();
+    const seen = { state, data, frame: Math.min(frame, length) };
+    if (spec.numbers) numbers.replaceChildren(...spec.numbers(seen).map(measured));
+    if (!timer) says.textContent = spec.describe(seen);
+  }
+
+  function measured({ key, label, value, text }) {
+    const shown = element("data", { value, "data-key": key }, text);
+    return element("div", {}, element("dt", {}, label), element("dd", {}, shown));
   }
 
   // What failed is said, and the figure stands there again: the reader loses nothing.
@@ -145,7 +167,8 @@ export function open(figure, spec) {
   }
 
   function close() {
-    pause();
+    stop();
+    clearTimeout(writing);
     run?.abort.abort();
     run = null;
     gone.abort();
@@ -159,11 +182,14 @@ export function open(figure, spec) {
 
   // ---- what moves ----
 
-  function pause() {
-    if (!timer) return;
+  function stop() {
     clearInterval(timer);
     timer = 0;
-    player?.show();
+  }
+
+  function pause() {
+    if (!timer) return;
+    stop();
     show();
     writeFrame();
   }
@@ -199,7 +225,11 @@ export function open(figure, spec) {
         slider.max = last();
         slider.value = frame;
         toggle.textContent = timer ? "Pause" : "Play";
-        shown.textContent = `${Math.min(frame, last())} of ${last()}`;
+        const at = Math.min(frame, last());
+        const plain = `${at} of ${last()}`;
+        const said = spec.frameText && data ? spec.frameText({ state, data, frame: at }) : plain;
+        shown.textContent = said;
+        slider.setAttribute("aria-valuetext", said);
       },
     };
   }

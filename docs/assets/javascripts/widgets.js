@@ -2,6 +2,8 @@
 // A plain deferred script, not a module: browsers load no modules from disk.
 
 {
+  // After a reload, or on the way back, the browser knows where the reader was.
+  const fresh = performance.getEntriesByType("navigation")[0]?.type === "navigate";
   const here = document.currentScript.src;
   const bring = (file) =>
     new Promise((done, failed) => {
@@ -17,7 +19,7 @@
   for (const figure of document.querySelectorAll("figure[data-widget]")) {
     const name = figure.dataset.widget;
     const button = figure.querySelector(".widget-open");
-    const open = async () => {
+    const open = async (clicked) => {
       button.disabled = true;
       try {
         if (!window.widgets?.[name]) {
@@ -25,7 +27,8 @@
         }
         const widget = window.widgets[name](figure);
         figure.querySelector(".widget-bar").hidden = true;
-        widget.root.querySelector("button, input, select").focus({ preventScroll: true });
+        if (clicked) widget.root.querySelector("button, input, select").focus({ preventScroll: true });
+        else if (!location.hash && fresh) figure.scrollIntoView();
       } catch {
         button.textContent = "It could not be loaded: try again";
         button.disabled = false;
@@ -36,6 +39,6 @@
       figure.querySelector(".widget-bar").hidden = button.disabled = false;
       button.focus();
     });
-    if (new URLSearchParams(location.search).get("widget") === name) open();
+    if (new URLSearchParams(location.search).get("widget") === name) open(false);
   }
 }
