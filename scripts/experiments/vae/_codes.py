@@ -1,16 +1,21 @@
 """How well the codes of a model with two latents fill the prior: measured, and ready to draw."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from experiments.vae._common import flat
 from fromnoise.aggregate_posterior import (
     log_aggregate,
     log_likelihood_on_plane,
     plane,
     rate_split,
 )
+from fromnoise.datasets import Split, to_levels
 from fromnoise.elbo import diagonal_log_prob, reparameterize
 from fromnoise.information import bits_per_dim
+from fromnoise.provenance import save_tensors
 
 ZERO = torch.zeros(2)
 
@@ -52,3 +57,17 @@ def shown(model, train, n_codes: int, n_samples: int, seed: int) -> dict:
         "codes": [[round(value, 2) for value in code] for code in codes.tolist()],
         "samples": ((samples + 1) * 80).round().int().tolist(),  # tenths of a gray level
     }
+
+
+@torch.no_grad()
+def save_map(model, split: Split, path: Path) -> None:
+    """The decoder, and the digits that it is a map of: posterior means, classes, gray levels."""
+    save_tensors(
+        path,
+        {
+            **{f"decoder.{key}": value for key, value in model.decoder.state_dict().items()},
+            "codes": model.encode(flat(split))[0].contiguous(),
+            "labels": split.labels.to(torch.uint8),
+            "levels": to_levels(flat(split)).to(torch.uint8),
+        },
+    )

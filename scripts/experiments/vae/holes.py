@@ -7,7 +7,7 @@ import matplotlib.figure
 import numpy as np
 import torch
 
-from experiments.vae._codes import filling, shown
+from experiments.vae._codes import filling, save_map, shown
 from experiments.vae._common import fit, flat, over_seeds
 from fromnoise import figures
 from fromnoise.datasets import digits
@@ -15,6 +15,9 @@ from fromnoise.decoders import DiscretizedLogistic
 from fromnoise.vae import VAE, vae_loss
 
 needs = ("vae/latent_map",)  # the whole model: the same seeds and steps
+publishes = ("without_kl", "too_strong")
+
+WEIGHTS = {"without_kl": 0.0, "too_strong": 100.0}
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,21 @@ SIZES = {
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     data = digits()
     train, test = flat(data.train, config.n_images), flat(data.test, config.n_images)
-    rows, picture = [], {}
-    for seed in range(config.seed, config.seed + config.n_seeds):
-        model = VAE(DiscretizedLogistic(), n_latents=2, seed=seed)
-        folder = workdir / str(seed)
-        model = fit(model, vae_loss(beta=0.0), train, config.n_steps, seed, folder).network
-        rows.append(filling(model, train, test, config.n_side, seed))
-        if seed == config.seed:
-            picture = shown(model, train, 700, 12, seed)
-    return {
-        "whole": needed["vae/latent_map"]["filling"],
-        "without_kl": over_seeds(rows) | {"picture": picture},
-    }
+    results = {"whole": needed["vae/latent_map"]["filling"]}
+    for name, beta in WEIGHTS.items():
+        rows = []
+        results[name] = {}
+        for seed in range(config.seed, config.seed + config.n_seeds):
+            model = VAE(DiscretizedLogistic(), n_latents=2, seed=seed)
+            folder = workdir / f"{name}{seed}"
+            model = fit(model, vae_loss(beta), train, config.n_steps, seed, folder).network
+            rows.append(filling(model, train, test, config.n_side, seed))
+            if seed == config.seed:
+                save_map(model, data.test, workdir / f"{name}.safetensors")
+                if name == "without_kl":
+                    results[name]["picture"] = shown(model, train, 700, 12, seed)
+        results[name] |= over_seeds(rows)
+    return results
 
 
 def draw(results: dict) -> matplotlib.figure.Figure:

@@ -7,7 +7,7 @@ import matplotlib.figure
 import numpy as np
 import torch
 
-from experiments.vae._codes import filling, shown
+from experiments.vae._codes import filling, save_map, shown
 from experiments.vae._common import fit, flat, over_seeds
 from fromnoise import figures
 from fromnoise.aggregate_posterior import log_likelihood_on_plane, plane
@@ -16,6 +16,8 @@ from fromnoise.decoders import DiscretizedLogistic
 from fromnoise.elbo import iwae_bound
 from fromnoise.information import bits_per_dim
 from fromnoise.vae import VAE, summarize, vae_loss
+
+publishes = ("whole",)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         if seed == config.seed:
             pictures["map"] = drawn(model, test, data.test.labels, config.n_tiles)
             pictures["filling"] = shown(model, train, 700, 12, seed)
+            save_map(model, data.test, workdir / "whole.safetensors")
     return {
         "model": over_seeds(rows),
         "gap_of_k": over_seeds(ladders),
