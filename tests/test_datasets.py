@@ -101,6 +101,8 @@ def test_bad_levels_are_refused_in_words():
         to_levels(torch.zeros(3), 1)
     with pytest.raises(ValueError, match="not a number"):
         snap_to_levels(torch.tensor([float("nan")]))
+    with pytest.raises(ValueError, match="infinite or not a number"):
+        to_levels(torch.tensor([0.0, float("nan")]), 17)
 
 
 def test_every_set_has_a_hash_and_an_unknown_one_is_named():
@@ -129,3 +131,7 @@ def test_asking_for_a_hash_loads_no_data():
         "sys.exit('sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_the_digits_say_their_number_of_levels():
+    assert datasets.digits().n_levels == 17

@@ -142,6 +142,7 @@ def test_the_variance_of_a_linear_chain_is_that_of_its_draws():
     "call, message",
     [
         (lambda: DenoisingChain(0, [1.0]), "sizes must be at least 1, got 0"),
+        (lambda: DenoisingChain(2, [1.0], width=0), "sizes must be at least 1, got 2, 0"),
         (lambda: DenoisingChain(2, []), r"got \(\)"),
         (lambda: DenoisingChain(2, [1.0, 1.0]), "fall strictly"),
         (lambda: DenoisingChain(2, [1.0, 0.0]), "stay positive"),
@@ -152,3 +153,7 @@ def test_the_variance_of_a_linear_chain_is_that_of_its_draws():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_least_sizes_are_allowed_and_no_samples_are_an_empty_batch():
+    assert DenoisingChain(1, [1.0], width=1).sample(0, rng()).shape == (0, 1)

@@ -207,6 +207,8 @@ def test_a_set_is_loaded_from_a_server_split_and_scaled(server, tmp_path, monkey
     images = torch.cat([sets.train.images, sets.validation.images])
     expected = torch.from_numpy(arrays[0]).double()[:, None] / 127.5 - 1
     torch.testing.assert_close(images.double(), expected, rtol=0, atol=1e-6)
+    expected = torch.from_numpy(arrays[2]).double()[:, None] / 127.5 - 1
+    torch.testing.assert_close(sets.test.images.double(), expected, rtol=0, atol=1e-6)
     labels = torch.cat([sets.train.labels, sets.validation.labels])
     assert labels.tolist() == arrays[1].tolist()
     assert sets.test.labels.tolist() == arrays[3].tolist()

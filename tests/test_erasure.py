@@ -56,3 +56,26 @@ def test_bad_input_is_named():
         erased(FEATURES, 2 * torch.eye(8, dtype=F64)[:, :2], FEATURES.mean(0))
     with pytest.raises(ValueError, match="activity has 8 features"):
         erased(FEATURES, torch.eye(7, dtype=F64), FEATURES.mean(0))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_the_directions_do_not_depend_on_the_unit(scale):
+    basis = class_directions(FEATURES, LABELS)
+    found = class_directions(scale * FEATURES, LABELS)
+    torch.testing.assert_close(found @ found.mT, basis @ basis.mT, rtol=0, atol=1e-9)
+
+
+def test_the_directions_do_not_depend_on_the_origin():
+    # A far origin costs 1e7 of the 1e16 that double precision tells apart.
+    basis = class_directions(FEATURES, LABELS)
+    found = class_directions(FEATURES + 1e7 * torch.eye(8, dtype=F64)[0], LABELS)
+    torch.testing.assert_close(found @ found.mT, basis @ basis.mT, rtol=0, atol=1e-6)
+
+
+def test_a_slightly_stretched_basis_and_a_single_row_are_refused():
+    with pytest.raises(ValueError, match="orthonormal"):
+        erased(FEATURES, 1.2 * torch.eye(8, dtype=F64)[:, :2], FEATURES.mean(0))
+    with pytest.raises(ValueError, match="one mean"):
+        class_directions(FEATURES[:1], LABELS[:1])
+    with pytest.raises(ValueError, match="0 rows of features for 0 labels"):
+        class_directions(FEATURES[:0], LABELS[:0])

@@ -236,3 +236,10 @@ def test_pairs_are_counted_in_the_order_of_reading():
     third = Bigram("abb")
     assert third.next.flatten().tolist() == pytest.approx([1 / 3, 2 / 3] * 2)
     assert third.log_prob("ab").item() == pytest.approx(math.log(0.4 * 2 / 3))
+
+
+def test_no_samples_are_an_empty_batch_and_no_characters_an_empty_text():
+    memorizer = Memorizer(data())
+    assert memorizer.sample(0).shape == (0, data().shape[1])
+    assert Diluted(standard(2), standard(2), 0.5).sample(0).shape == (0, 2)
+    assert Bigram("ab").sample(0) == ""

@@ -186,3 +186,41 @@ def test_other_bad_input_is_refused():
     with pytest.raises(ValueError, match="leaves no ink"):
         glyphs(1, torch.Generator(), characters=" ")
     assert glyphs(0, torch.Generator()).images.shape == (0, 1, 28, 28)
+
+
+def test_the_box_of_a_glyph_stands_in_the_middle():
+    for letter in "RJLP":
+        cover = ink(plain(letter))[0]
+        for along in (0, 1):
+            # The last row or column on each side counts by the share of it that is covered.
+            reach = cover.amax(along)
+            inside = (reach > 0).nonzero().ravel()
+            low = inside[0] + 1 - reach[inside[0]] / reach.max()
+            high = inside[-1] + reach[inside[-1]] / reach.max()
+            assert abs((low + high) / 2 / SIZE - 0.5) < COVER
+
+
+def test_a_broad_pen_is_as_broad_as_it_says_and_ink_is_full():
+    middle = ink(plain("I", 2, thickness=torch.tensor([0.0, 0.3])))[:, SIZE // 2]
+    # A stem's edges are straight: the pixels' own 1 / 255 is all that is lost.
+    assert abs((middle[1] - middle[0]).sum() / SIZE - 0.3) < 1e-3
+    assert middle.max() == 1
+
+
+def test_the_smallest_image_is_allowed():
+    assert render(plain(), 8).shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"character": torch.tensor([0, -1])}, "character must lie in"),
+        ({"family": torch.tensor([0, len(FAMILIES)])}, r"family must lie in 0..\d, got 0.."),
+        ({"weight": torch.tensor([-1, 1])}, "weight must lie in 0..1, got -1..1"),
+        ({"scale": torch.tensor([0.4, -1.0])}, "scale must be positive, got -1"),
+        ({"thickness": torch.tensor([0.1, -1.0])}, "thickness must be at least 0, got -1"),
+    ],
+)
+def test_one_bad_factor_among_good_ones_is_named(changed, message):
+    with pytest.raises(ValueError, match=message):
+        render(plain("H", 2, **changed))

@@ -126,3 +126,7 @@ def test_codes_of_different_sizes_go_up_and_down():
     assert mean.shape == log_var.shape == (2, 3)
     terms = chain(x, torch.zeros(2, 4), torch.zeros(2, 3))
     assert terms.elbo.shape == (2,)
+
+
+def test_no_samples_are_an_empty_batch():
+    assert gaussian_chain().sample(0, generator()).shape == (0, 1)

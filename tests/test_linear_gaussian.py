@@ -71,3 +71,8 @@ def test_ppca_likelihood_is_differentiable_in_its_parameters():
 def test_bad_input_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_no_samples_are_an_empty_batch():
+    model = LinearGaussian(torch.ones(3, 1), torch.zeros(3), torch.tensor(1.0))
+    assert model.sample(0).shape == (0, 3)

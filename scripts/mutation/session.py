@@ -7,6 +7,7 @@ of classes and constants of modules are out of its reach, and so is what tests c
 """
 
 import contextlib
+import functools
 import gc
 import io
 import os
@@ -24,6 +25,8 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from mutation.mutants import Mutant
+
+CACHE = type(functools.cache(len))
 
 SECONDS = 20
 """A test that takes as long under a fault, and ten times as long as without it, runs in circles:
@@ -161,6 +164,7 @@ def _fork(
         if not _plant(mutant, functions):
             said += "no live function has this code"
         else:
+            _forget()
             said = next(_noticing(tests, seconds), "")
     except BaseException as error:
         said = f"{UNPLANTED}{type(error).__name__}: {error}"
@@ -178,6 +182,13 @@ def _plant(mutant: Mutant, functions: dict[tuple[str, str], list[FunctionType]])
                 function.__code__ = code
                 is_planted |= name == mutant.function
     return is_planted
+
+
+def _forget() -> None:
+    """Empty the caches of the library: what was kept there was computed without the fault."""
+    for thing in gc.get_objects():
+        if type(thing) is CACHE and str(thing.__module__).startswith("fromnoise"):
+            thing.cache_clear()
 
 
 def _noticing(tests: list[pytest.Item], seconds: dict[str, float]) -> Iterator[str]:

@@ -205,3 +205,7 @@ def test_a_draw_is_the_mean_of_its_bell_plus_noise_of_its_width():
         eps = torch.randn(2, generator=g, dtype=F64)
         expected = means[range(2), k] + stds[range(2), k] * eps
         torch.testing.assert_close(found, expected)
+
+
+def test_no_samples_are_an_empty_batch():
+    assert Autoregressive(2).sample(0).shape == (0, 2)

@@ -275,3 +275,7 @@ def test_data_that_vary_along_one_axis_only_still_have_a_width():
     assert fitted.bowl_width == pytest.approx(0.01)
     with pytest.raises(ValueError, match="do not vary"):
         fit(torch.ones(3, 2), width=2, settings=settings)
+
+
+def test_no_chains_are_an_empty_batch():
+    assert EnergyModel(2).start(0).shape == (0, 2)

@@ -252,3 +252,9 @@ def test_the_least_settings_are_allowed_and_none_below():
     ):
         with pytest.raises(ValueError, match=next(iter(bad))):
             Settings(**bad)
+
+
+def test_no_samples_are_an_empty_batch():
+    model = GAN(2)
+    assert model.noise(0).shape == (0, model.n_latents)
+    assert model.sample(0).shape == (0, 2)

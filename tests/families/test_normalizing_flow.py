@@ -165,3 +165,7 @@ def test_the_loss_is_the_mean_of_the_negative_log_density(monkeypatch):
     fit(data, width=4)
     network, value = seen[0]
     torch.testing.assert_close(value, -network.log_prob(data).sum() / 7)
+
+
+def test_no_samples_are_an_empty_batch():
+    assert NormalizingFlow(2).sample(0).shape == (0, 2)
