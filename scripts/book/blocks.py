@@ -47,6 +47,19 @@ def chapter_script(page: Path | Page, root: Path = ROOT) -> str:
     return assemble([block.code for block in shown])
 
 
+def script_file(page: Page, root: Path = ROOT) -> str:
+    """The same as a file to keep, which says where it comes from; empty without code."""
+    script = chapter_script(page, root)
+    if not script.strip():
+        return ""
+    says = (
+        f"The code of the chapter: {page.title}\n\n"
+        "From the book From Noise, under the MIT license. It needs the package fromnoise, and\n"
+        "does what the blocks of the page do, in their order; the solutions are left out."
+    )
+    return "".join(f"# {line}".rstrip() + "\n" for line in says.split("\n")) + f"\n{script}"
+
+
 def assemble(blocks: list[str]) -> str:
     """Join blocks so that they run together, each import once and first where that changes nothing.
 

@@ -22,6 +22,8 @@ def entries(volume: Volume) -> list[Entry]:
             "location": f"{volume.urls.get(found.page, found.page)}#eq-{name}",
             "title": f"Equation ({found.number}): {spoken(name, found)}",
             "text": f"<p>{_text(volume, name, found)}</p>",
+            # Of two names that hold all that was typed, the shorter is meant.
+            "boost": 0.6 + 1 / len(spoken(name, found).split()),
         }
         for name, found in volume.equations.items()
     ]
@@ -41,12 +43,13 @@ def _text(volume: Volume, name: str, found: Numbered) -> str:
             said.append(guards.find_guard(volume.root, found.item.check, name).says)
     volume.current = found.page
     lead = notebooks.paragraph_before(volume, page, 0, found.item.start)
-    said.append(volume.with_marks(html.escape(re.sub(r"[*`]", "", lead), quote=False)))
+    said.append(html.escape(re.sub(r"[*`]", "", volume.with_marks(lead)), quote=False))
     return " ".join(filter(None, said))
 
 
 def filled(volume: Volume, found: list[Entry]) -> list[Entry]:
     """The same entries with the characters of their formulas, once these are rendered."""
     return [
-        {key: volume.formulas.plain(str(value)) for key, value in entry.items()} for entry in found
+        entry | {key: volume.formulas.plain(str(entry[key])) for key in ("title", "text")}
+        for entry in found
     ]

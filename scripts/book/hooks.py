@@ -139,12 +139,6 @@ def on_pre_page(page: Page, config: MkDocsConfig, files: Files) -> Page:
     VOLUME.current = path = page.file.src_uri
     if path.endswith(".ipynb"):
         page.render = jupyter.in_one_sentence(page.render, path)
-        chapter = VOLUME.pages[f"chapters/{Path(path).stem}.md"].title
-        page.meta = {
-            "title": f"Notebook: {chapter}",
-            "description": f"The code of the chapter {chapter} as an executed Jupyter notebook.",
-            "search": {"exclude": True},  # the chapter says the same
-        }
     return page
 
 
@@ -165,14 +159,21 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     fence = "````" if "```" in script else "```"
     return (
         f"{markdown.rstrip()}\n\n/// script\n\n{fence}python\n{script}{fence}\n\n///\n\n"
-        f"The same code, cell by cell: [the notebook of this chapter]"
-        f"(../notebooks/{source.stem}.ipynb).\n"
+        f'The same code [as a file]({source.stem}.py){{: download="" }}, or cell by cell: '
+        f"[the notebook of this chapter](../notebooks/{source.stem}.ipynb).\n"
     )
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Make what other tools wrote fit for the site: notebooks and the reference."""
     if page.file.src_uri.endswith(".ipynb"):
+        chapter = VOLUME.pages[f"chapters/{Path(page.file.src_uri).stem}.md"].title
+        # Not before the page was read: that puts an empty dictionary here.
+        page.meta = {
+            "title": f"Notebook: {chapter}",
+            "description": f"The code of the chapter {chapter} as an executed Jupyter notebook.",
+            "search": {"exclude": True},  # the chapter says the same
+        }
         return jupyter.clean(html, page, VOLUME)
     if page.file.src_uri.startswith("reference/"):
         return reference.tidy(html)

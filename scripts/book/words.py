@@ -19,7 +19,7 @@ from book.volume import Volume, relative
 
 TARGET = re.compile(r"\]\((?P<target>[^()\s]+)\)")
 OBJECT = re.compile(r"\]\[(?P<object>fromnoise(?:\.\w+)*)\]")
-ATTRIBUTES = re.compile(r" ?\{:? *[.#][^{}\n]*\}|\{: [^{}\n]*\}")
+ATTRIBUTES = re.compile(r"\{:? *[.#][^{}\n]*\}|\{: [^{}\n]*\}")
 COMMENT = re.compile(r"^ *<!--.*?-->\n?", re.S | re.M)
 LABELS = {
     "predict": "Predict first",
@@ -138,7 +138,8 @@ def _links(volume: Volume, page: Page) -> Iterator[Edit]:
                 yield *link.span(), shown
                 break
     for attributes in ATTRIBUTES.finditer(page.plain):
-        yield *attributes.span(), ""
+        start, end = attributes.span()
+        yield start - page.text[:start].endswith(" "), end, ""
 
 
 def _equation(volume: Volume, equation: Equation) -> str:

@@ -1,5 +1,6 @@
 """A whole small site is built by mkdocs, strictly, and refuses faults in one sentence each."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -99,6 +100,16 @@ def test_a_sound_site_is_built_without_a_word(site):
     assert 'href="elbo.ipynb"' in notebook
     assert (site / "site/notebooks/elbo/elbo.ipynb").is_file()
     assert "<title>Notebook: The chapter - From Noise</title>" in notebook
+    assert '"The code of the chapter The chapter as an executed Jupyter notebook."' in notebook
+    assert '<a download="" href="../elbo.py">as a file</a>' in page
+    script = (site / "site/chapters/elbo.py").read_text(encoding="utf-8")
+    assert script.startswith("# The code of the chapter: The chapter\n#\n# From the book")
+    assert "\ndef perturb(" in script
+    index = json.loads((site / "site/search/search_index.json").read_text(encoding="utf-8"))
+    found = {entry["location"]: entry["title"] for entry in index["docs"]}
+    assert found["chapters/elbo/#eq-gap"] == "Equation (1.1): gap"
+    assert "reference/diffusion/#fromnoise.diffusion.perturb" in found
+    assert not any(location.startswith("notebooks/elbo") for location in found)
     for file in (site / "site").rglob("*.html"):
         text = file.read_text(encoding="utf-8")
         assert "<style" not in text, file

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from book.blocks import assemble, chapter_script, runnable
+from book.blocks import assemble, chapter_script, runnable, script_file
+from book.sources import parse_page
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "docs" / "chapters").glob("*.md"))
@@ -59,11 +60,31 @@ def test_solutions_are_left_out(shelf):
     assert chapter_script(page, shelf.root) == "x = 1\n"
 
 
+def test_the_file_to_download_is_the_script_with_a_head(shelf):
+    volume = shelf.load("# T\n\n```python\nx = 1\n```\n")
+    file = script_file(volume.pages["chapters/elbo.md"], shelf.root)
+    assert file.startswith("# The code of the chapter: T\n#\n#")
+    assert file.endswith("\n\nx = 1\n")
+    volume = shelf.load("# T\n\n/// exercise | A\nDo.\n///\n")
+    assert script_file(volume.pages["chapters/elbo.md"], shelf.root) == ""
+
+
+@pytest.mark.site
+def test_the_files_of_the_site_are_the_scripts_that_run():
+    files = sorted((ROOT / "site" / "chapters").glob("*.py"))
+    if not (ROOT / "site" / "index.html").is_file():
+        pytest.skip("site/ is not built: run make site")
+    assert [file.stem for file in files] == [chapter.stem for chapter in CHAPTERS]
+    for file, chapter in zip(files, CHAPTERS, strict=True):
+        assert file.read_text(encoding="utf-8") == script_file(parse_page(chapter)), file.name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_the_script_of_each_chapter_runs(chapter, tmp_path):
-    script = tmp_path / "chapter.py"
-    script.write_text(chapter_script(chapter), encoding="utf-8")
+    # Under the name it is downloaded by: beside it, nothing may be taken for a module it imports.
+    script = tmp_path / f"{chapter.stem}.py"
+    script.write_text(script_file(parse_page(chapter)), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
