@@ -76,8 +76,16 @@ def test_a_mix_refuses_what_it_cannot_mix(mix):
 
 def test_there_is_no_shortest_arc_between_opposites():
     a = randn(2, 3)
-    with pytest.raises(ValueError, match="opposite"):
-        spherical_mix(a, -2 * a, 0.5)
+    for signs in ([-1.0, -1.0], [-1.0, 1.0]):
+        with pytest.raises(ValueError, match="opposite"):
+            spherical_mix(a, 2 * a * torch.tensor(signs, dtype=F64)[:, None], 0.5)
+
+
+def test_the_gradient_of_a_short_arc_is_that_of_the_line():
+    a = randn(2, 3).requires_grad_()
+    spherical_mix(a, a.detach(), 0.3).sum().backward()
+    assert a.grad is not None
+    torch.testing.assert_close(a.grad, torch.full_like(a, 0.7), rtol=0, atol=1e-6)
 
 
 def rising(n, t_min=1e-3):
@@ -161,6 +169,18 @@ def test_little_noise_leaves_nearly_everything_and_all_of_it_leaves_nothing():
         assert mean_gap(products(another), snr / (1 + snr)) > 1
 
 
+def test_the_noise_stops_at_the_first_of_at_least_two_times():
+    def stay(denoiser, schedule, x_t, t, s, generator):
+        return x_t
+
+    x_0, times = randn(3, 2), torch.tensor([0.6, 0.0], dtype=F64)
+    found = renoise(
+        lambda x, t: x, SCHEDULE, x_0, times, torch.Generator().manual_seed(5), step=stay
+    )
+    eps = torch.randn(3, 2, generator=torch.Generator().manual_seed(5), dtype=F64)
+    torch.testing.assert_close(found, 0.4 * x_0 + 0.6 * eps, rtol=0, atol=1e-12)
+
+
 def test_renoising_needs_a_grid():
     with pytest.raises(ValueError, match="at least two"):
         renoise(lambda x, t: x, SCHEDULE, randn(2, 2), torch.tensor([0.5]), torch.Generator())
@@ -180,5 +200,13 @@ def test_rescaled_codes_have_unit_variance_and_come_back():
 def test_codes_without_a_scale_are_refused():
     with pytest.raises(ValueError, match="do not vary"):
         Rescaling.of(torch.ones(3, 2))
-    with pytest.raises(ValueError, match="two or more"):
-        Rescaling.of(torch.ones(1, 2))
+    for few in (torch.ones(1, 2), torch.tensor([[1.0, 2.0], [math.nan, 0.0]])):
+        with pytest.raises(ValueError, match="two or more"):
+            Rescaling.of(few)
+
+
+def test_two_codes_are_enough_and_their_unit_does_not_matter():
+    z = torch.tensor([[0.0], [1e-3]], dtype=F64)
+    found = Rescaling.of(z).apply(z).ravel()
+    # Two points one step apart have the variance 1/2 of a step squared.
+    torch.testing.assert_close(found, torch.tensor([-1.0, 1.0], dtype=F64) / math.sqrt(2))

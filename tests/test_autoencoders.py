@@ -19,6 +19,7 @@ from fromnoise.autoencoders import (
 )
 from fromnoise.gaussians import Gaussian
 from fromnoise.mixtures import GaussianMixture
+from fromnoise.networks import seeded
 from fromnoise.schedules import Scales
 
 F64 = torch.float64
@@ -154,6 +155,11 @@ def test_codes_drawn_at_random_are_not_codes_of_data():
         (lambda: fit_linear_denoiser(torch.zeros(0, 2), 1.0), "no data"),
         (lambda: reconstruct(sigma=-1.0), "at least 0 and finite, got -1.0"),
         (lambda: reconstruct(sigma=math.inf), "got inf"),
+        (lambda: score_of_denoiser(torch.neg, torch.zeros(1, 2), math.inf), "got inf"),
+        (lambda: fit_linear_denoiser(torch.zeros(3, 2), 0.0), "finite, got 0.0"),
+        (lambda: fit_linear_denoiser(torch.zeros(3, 2), math.inf), "got inf"),
+        (lambda: shrinkage(torch.tensor([1.0, -1.0]), 1.0), "at least 0, got -1"),
+        (lambda: shrinkage(torch.ones(1), math.inf), "got inf"),
         (lambda: Autoencoder(2, 0), "got 2, 0, 64"),
         (lambda: perceptron(2, 0, 1), "got 2, 0, 1"),
         (lambda: shrinkage(torch.tensor([-1.0]), 1.0), "at least 0, got -1"),
@@ -167,3 +173,25 @@ def test_bad_input_is_refused_by_name(call, message):
 
 def reconstruct(sigma):
     return reconstruction_error(torch.neg, torch.zeros(1, 2), torch.zeros(1, 2), sigma)
+
+
+def test_the_least_sizes_and_variances_are_allowed():
+    assert Autoencoder(1, 1, width=1).sample(0, rng()).shape == (0, 1)
+    with seeded(0):
+        assert perceptron(1, 1, 1)(torch.ones(2, 1)).shape == (2, 1)
+    assert shrinkage(torch.zeros(1), 1.0).item() == 0
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_a_linear_autoencoder_maps_lines_to_lines_both_ways(linear):
+    model = Autoencoder(3, 2, linear=linear).double()
+    for way, a, b in ((model.encode, *normal(2, 4, 3)), (model.decode, *normal(2, 4, 2, seed=1))):
+        bend = (way((a + b) / 2) - (way(a) + way(b)) / 2).abs().max().item()
+        assert (bend < 1e-14) == linear
+
+
+def test_the_error_of_an_autoencoder_is_the_way_from_its_answer():
+    model, x = Autoencoder(3, 2, linear=True).double(), normal(5, 3)
+    with torch.no_grad():
+        there = model.decode(model.encode(x))
+        torch.testing.assert_close(model.error(x), torch.cdist(there, x).diagonal().square())

@@ -48,13 +48,13 @@ def test_a_run_read_back_goes_on_to_the_same_bits(tmp_path, own_rng):
         step(whole)
     whole.record({"bound": 1.5})
     step(whole)
-    whole.save(tmp_path / "new" / "run.safetensors")
+    whole.save(tmp_path / "new" / "own" / "run.safetensors")
     for _ in range(2):
         step(whole)
 
     torch.rand(5)  # the global stream is elsewhere when the run is taken up
     resumed = state_of()
-    resumed.restore(tmp_path / "new" / "run.safetensors")
+    resumed.restore(tmp_path / "new" / "own" / "run.safetensors")
     assert (resumed.step, resumed.records, resumed.loss_count) == (4, whole.records, 1)
     resumed.set_global_rng(7)
     for _ in range(2):
@@ -65,7 +65,7 @@ def test_a_run_read_back_goes_on_to_the_same_bits(tmp_path, own_rng):
     # Without the global stream, or without the moments, it is another run.
     for forget in ("stream", "moments"):
         wrong = state_of()
-        wrong.restore(tmp_path / "new" / "run.safetensors")
+        wrong.restore(tmp_path / "new" / "own" / "run.safetensors")
         if forget == "stream":
             torch.default_generator.manual_seed(8)
         else:
@@ -77,6 +77,11 @@ def test_a_run_read_back_goes_on_to_the_same_bits(tmp_path, own_rng):
         assert not all(torch.equal(a, b) for a, b in pairs), forget
 
 
+def test_the_global_stream_starts_from_the_seed_after_the_runs_own(own_rng):
+    state_of().set_global_rng(7)
+    assert torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(8).get_state())
+
+
 def test_a_record_holds_the_mean_loss_since_the_last():
     state = state_of()
     state.loss_sum, state.loss_count, state.step = 3.0, 2, 5
@@ -86,6 +91,9 @@ def test_a_record_holds_the_mean_loss_since_the_last():
         {"step": 5.0, "loss": 1.5},
         {"step": 5.0, "loss": 0.0, "bound": 2.0},
     ]
+    state.loss_sum, state.loss_count = 4.0, 1
+    state.record({})
+    assert state.records[-1]["loss"] == 4.0
 
 
 def test_a_file_of_another_run_or_a_damaged_one_is_refused(tmp_path):

@@ -75,6 +75,8 @@ def test_the_pairs_of_a_flow_are_noise_and_what_becomes_of_it(schedule):
     with pytest.raises(ValueError, match="this step draws noise"):
         reflow_pairs(denoiser(GAUSSIAN, schedule), schedule, eps, times, ancestral_step)
     assert (pairs.x_0 - expected).abs().max() < 5e-3
+    with pytest.raises(ValueError, match="no times"):
+        reflow_pairs(denoiser(GAUSSIAN, schedule), schedule, eps, times[:0])
 
 
 def test_pairs_of_a_flow_are_straight_and_independent_ones_are_not():

@@ -131,3 +131,7 @@ def test_posterior_covariance_is_the_slope_of_the_posterior_mean():
     for point, covariance in zip(x_t, found, strict=True):
         slope = torch.autograd.functional.jacobian(lambda x: p.posterior_mean(x, at), point)
         assert (covariance - 0.6**2 / 0.8 * slope).abs().max() < 1e-13
+
+
+def test_no_samples_are_an_empty_batch():
+    assert Gaussian(torch.zeros(2), torch.eye(2)).sample(0).shape == (0, 2)

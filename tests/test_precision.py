@@ -62,6 +62,7 @@ def test_a_gain_below_the_least_is_no_reason_to_change():
     assert probed([1.05] * 2, [1] * 2, n_trials=1)[0].dtype is None
     chosen = probed([1.05] * 2, [1] * 2, n_trials=1, least_speedup=1.0)[0]
     assert chosen.dtype == torch.bfloat16
+    assert probed([2] * 2, [1] * 2, n_trials=1, least_speedup=2.0)[0].dtype == torch.bfloat16
 
 
 def test_a_real_clock_gives_real_times():
@@ -90,6 +91,10 @@ def test_what_cannot_be_probed_is_refused():
             probe_precision(MLP(2), LOSS, data_of(), SETTINGS, **wrong)
     with pytest.raises(ValueError, match="no time"):
         probe_precision(MLP(2), LOSS, data_of(), SETTINGS, n_trials=1, clock=lambda: 0.0)
+
+    for full, half in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError, match="no time"):
+            probed([full] * 2, [half] * 2, n_trials=1)
 
     def broken(network, batch, generator):
         return LOSS(network, batch, generator) * float("nan")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from chance import mean_gap
+from fromnoise.diffusion import prior_kl
 from fromnoise.diffusion_bounds import continuous_bound, gaussian_reconstruction
 from fromnoise.gaussians import Gaussian
 from fromnoise.oracles import denoiser
@@ -63,11 +64,22 @@ def test_the_rate_at_the_clean_end_is_the_bound_without_its_last_term():
     assert mean_gap(found.rate[-1] - bound.prior - 0.9 * bound.steps, 0.0) > 1
 
 
-def test_log_snrs_must_rise():
+@pytest.mark.parametrize("log_snrs", [[1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 0.5], [1.0]])
+def test_log_snrs_must_rise(log_snrs):
     with pytest.raises(ValueError, match="two or more and rise"):
         progressive_code(
-            lambda x, t: x, Cosine(), torch.zeros(2, 2), torch.tensor([1.0, 0.0]), torch.Generator()
+            lambda x, t: x, Cosine(), torch.zeros(2, 2), torch.tensor(log_snrs), torch.Generator()
         )
+
+
+def test_two_levels_are_enough_and_the_first_costs_the_end_of_the_forward_process():
+    x, log_snrs = torch.ones((3, 2), dtype=F64), torch.tensor([-4.0, 1.0], dtype=F64)
+    found = progressive_code(lambda x, t: 0 * x, Cosine(), x, log_snrs, torch.Generator())
+    first = prior_kl(x, Cosine()(Cosine().time_at(log_snrs[0])))
+    torch.testing.assert_close(found.rate[0], first)
+    # An estimate of 0 errs by 2 at either level: the trapezoid between them is exact arithmetic.
+    area = 5 * (math.exp(-4) + math.exp(1)) / 2
+    torch.testing.assert_close(found.rate[1] - first, torch.full((3,), area, dtype=F64))
 
 
 def test_water_fills_from_the_deepest_axis():
@@ -83,7 +95,17 @@ def test_one_axis_obeys_the_law_of_the_logarithm():
         assert gaussian_rate(torch.tensor([2.0]), d) == pytest.approx(0.5 * math.log(2 / d))
 
 
-@pytest.mark.parametrize(("c", "d"), [([0.0], 1.0), ([1.0], 0.0), ([1.0], float("nan"))])
+@pytest.mark.parametrize(
+    ("c", "d"),
+    [
+        ([0.0], 1.0),
+        ([1.0, 0.0], 1.0),
+        ([1.0, math.inf], 1.0),
+        ([1.0], 0.0),
+        ([1.0], math.nan),
+        ([1.0], math.inf),
+    ],
+)
 def test_a_rate_needs_positive_numbers(c, d):
     with pytest.raises(ValueError, match="positive and finite"):
         gaussian_rate(torch.tensor(c), d)
@@ -100,7 +122,7 @@ def test_the_cosine_transform_errs_by_at_most_half_a_step():
     assert flat.abs().sum() == 240
 
 
-@pytest.mark.parametrize("step", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("step", [0.0, -1.0, math.nan, math.inf])
 def test_steps_are_positive(step):
     with pytest.raises(ValueError, match="step must be positive"):
         dct_levels(torch.zeros(1, 8, 8), step)
@@ -116,5 +138,12 @@ def test_bits_of_zlib_are_those_of_the_file():
         8 * len(zlib.compress(bytes(range(64)), 9)),
     ]
     assert found[0] < found[1]
-    with pytest.raises(ValueError, match=r"0\.\.255"):
-        zlib_bits(torch.full((1, 2), 256))
+    assert zlib_bits(torch.tensor([[0, 255]])).tolist() == [8 * len(zlib.compress(b"\0\xff", 9))]
+    for wrong in ([256, 256], [0, 256], [-1, 5]):
+        with pytest.raises(ValueError, match=r"0\.\.255, got"):
+            zlib_bits(torch.tensor([wrong]))
+
+
+def test_one_pixel_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="infinite or not a number"):
+        dct_levels(torch.tensor([[[0.0, math.nan]]]), 0.1)

@@ -153,3 +153,11 @@ def test_one_pair_turns_by_a_quarter_per_place_and_the_slowest_by_a_quarter_in_a
     assert turned[1, 3] == pytest.approx(math.sin(math.pi / 10))
     with pytest.raises(ValueError, match="longest >= 1, got 2 and 0"):
         rotate(one, 0)
+
+
+def test_without_blocks_it_reads_each_character_alone():
+    model = Transformer(5, context=4, width=8, n_heads=2, n_blocks=0)
+    text = torch.tensor([[1, 2, 3, 4], [4, 2, 1, 4]])
+    logits = model(text)
+    assert logits.shape == (2, 4, 5)
+    assert torch.equal(logits[0, 1], logits[1, 1])
