@@ -38,8 +38,8 @@ check: install  ## format, types, fast tests, strict site, site checker: what CI
 	@$(MAKE) --no-print-directory site
 	@$(BIN)/python scripts/check_site.py
 
-test: site  ## the whole suite, with a headless browser where one is found
-	@$(BIN)/python -m pytest -q -n auto
+test: site  ## the whole suite, with a headless browser where one is found (MARK=... for a part of it)
+	@$(BIN)/python -m pytest -q -n auto $(if $(MARK),-m "$(MARK)")
 
 format: install  ## lay out the code and mend what the linter can
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
