@@ -33,8 +33,8 @@ export function perturb(x0, eps, { alpha, sigma }) {
   return Float64Array.from(x0, (x, i) => alpha * x + sigma * eps[i]);
 }
 
-// The signal only falls, so halving the interval finds the one time.
-function timeOfSignal(schedule, left) {
+/** The time at which `left` of the signal is left: it only falls, so halving an interval finds it. */
+export function timeOfSignal(schedule, left) {
   let [low, high] = [0, 1];
   for (let i = 0; i < 60; i += 1) {
     const middle = (low + high) / 2;
