@@ -46,7 +46,7 @@ def progressive_code(
     r"""Rate and distortion on the way from noise to data.
 
     $$R(\lambda) = D_{KL}\big(q(x_1 \mid x_0) \Vert p(x_1)\big)
-    + \tfrac12 \int_{\lambda_1}^{\lambda} e^{\ell} e(\ell)\, d\ell, \qquad
+    + \tfrac12 \int_{\lambda_1}^{\lambda} \exp(\ell)\, e(\ell)\, d\ell, \qquad
     e(\ell) = \Vert x_0 - \hat x_0(x_t, t) \Vert^2,$$
 
     with one draw of noise per level and the trapezoid rule between levels.

@@ -40,6 +40,10 @@ def number(value: float) -> Tensor:
     return torch.tensor(value, dtype=FLOAT)
 
 
+def number_row(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=FLOAT)
+
+
 def hermite(n_nodes: int = 80) -> tuple[Tensor, Tensor]:
     """Nodes and weights for a mean over a standard normal."""
     points, weights = hermegauss(n_nodes)
@@ -174,6 +178,55 @@ def mean_marginal_loss(parameters: Tensor, schedule: Schedule, t: float, field=N
 
 
 CASES = [(Rectified(), 0.3), (Rectified(), 0.9), (Cosine(), 0.6), (VPLinear(), 0.5)]
+
+
+@proves("flow-mixed-continuity")
+def test_mixing_the_small_flows_keeps_the_continuity_equation() -> Sides:
+    """Left: time derivative of the mixed density. Right: by quadrature, the slope of its flux."""
+    weights, means, stds = number_row(0.3, 0.7), number_row(-0.9, 0.8), number_row(0.5, 0.35)
+    nodes, node_weights = hermite()
+    data = (means[:, None] + stds[:, None] * nodes).flatten()
+    masses = (weights[:, None] * node_weights).flatten()
+    x = torch.linspace(-1.7, 1.9, 13, dtype=FLOAT)
+    left, right = [], []
+    wrong: dict[str, list[Tensor]] = {}
+    for schedule, t in product(SCHEDULES, (0.4, 0.7, 0.95)):
+        times = torch.full((len(x), 1), t, dtype=FLOAT, requires_grad=True)
+        moving = schedule(times)
+        variance = (moving.alpha_t * stds).square() + moving.sigma_t.square()
+        kernels = torch.exp(-(x[:, None] - moving.alpha_t * means).square() / (2 * variance))
+        mixed = (weights * kernels / (2 * math.pi * variance).sqrt()).sum()
+        left.append(torch.autograd.grad(mixed, times)[0][:, 0])
+        at = schedule(number(t))
+
+        def slope(velocity, mass=masses, at: Scales = at) -> Tensor:
+            """Minus the slope in space of the mass that flows past each point."""
+            place = x[:, None].clone().requires_grad_()
+            away = (place - at.alpha_t * data) / at.sigma_t
+            kernel = torch.exp(-away.square() / 2) / (at.sigma_t * math.sqrt(2 * math.pi))
+            flux = (mass * kernel * velocity(place)).sum()
+            return -torch.autograd.grad(flux, place)[0][:, 0]
+
+        def lines(place: Tensor, at: Scales = at) -> Tensor:
+            here = place.expand(-1, len(data)).reshape(-1, 1)
+            there = data.expand(len(place), -1).reshape(-1, 1)
+            return conditional_velocity(here, there, at).view(len(place), -1)
+
+        right.append(slope(lines))
+        middle = (masses * data).sum()
+        collect(
+            wrong,
+            sign=-right[-1],
+            one_line_to_the_mean_datum=slope(
+                lambda place, at=at, middle=middle: (
+                    at.d_alpha_t * middle
+                    + at.d_sigma_t / at.sigma_t * (place - at.alpha_t * middle)
+                )
+            ),
+            data_all_alike=slope(lines, mass=torch.full_like(masses, 1 / len(masses))),
+            pull_forgotten=slope(lambda place, at=at: at.d_alpha_t * data + 0 * place),
+        )
+    return Sides(torch.stack(left), torch.stack(right), stack(wrong))
 
 
 @proves("flow-cfm-gradient")
