@@ -11,8 +11,9 @@ import importlib
 import importlib.metadata
 import json
 import logging
+import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,10 @@ class Published:
     """Module and function that make the network from the path of the weights."""
     inputs: Callable[[], dict[str, "Tensor"]]
     """Examples by the names of the arguments of its `forward`, two rows each."""
+    outputs: tuple[str, ...] = ("output",)
+    """Names of what it answers, in order."""
+    without: str = ""
+    """A switch of the network that is turned off: a part that the reader may take away."""
 
     def path(self, root: Path) -> Path:
         """Where the weights lie."""
@@ -57,9 +62,26 @@ def _digits() -> dict[str, "Tensor"]:
     }
 
 
+DIGITS = Published("training/digits", "model", "experiments._flagship:load_network", _digits)
+
+
+def _map(experiment: str, weights: str) -> Published:
+    def inputs() -> dict[str, "Tensor"]:
+        import torch
+
+        return {"z": torch.tensor([[0.5, -1.0], [2.0, 0.0]]), "row": torch.tensor([0, 7])}
+
+    outputs = ("image", "code", "label", "digit")
+    return Published(experiment, weights, "experiments.vae._published:load_map", inputs, outputs)
+
+
 # name that widgets call it by: where it comes from
 MODELS = {
-    "digits": Published("training/digits", "model", "experiments._flagship:load_network", _digits),
+    "digits": DIGITS,
+    "digits_cut": replace(DIGITS, without="skip_connections"),
+    "vae_map": _map("vae/latent_map", "whole"),
+    "vae_map_without_kl": _map("vae/holes", "without_kl"),
+    "vae_map_too_strong": _map("vae/holes", "too_strong"),
 }
 
 
@@ -106,7 +128,7 @@ def _key(root: Path, published: Published, weights: Path) -> str:
     modules = [published.loader.partition(":")[0], "fromnoise.export", "book.models"]
     code = {name: source.digest for name, source in sources.closure(modules).items()}
     versions = {name: importlib.metadata.version(name) for name in EXPORTERS}
-    stands_on = [sha256_of(weights), published.loader, code, versions]
+    stands_on = [sha256_of(weights), published.loader, published.without, code, versions]
     return hashlib.sha256(json.dumps(stands_on, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -121,18 +143,22 @@ def _export(root: Path, name: str, published: Published) -> bytes:
     from fromnoise.export import export_network
 
     module, _, function = published.loader.partition(":")
-    draft = root / CACHE / f"{name}.onnx"
     try:
         network: nn.Module = getattr(importlib.import_module(module), function)(
             published.path(root)
         )
-        export_network(network, published.inputs(), draft)
-    except (CorruptFile, ModuleNotFoundError, ValueError) as error:
+        if published.without:
+            # setattr would make a switch that is not there.
+            getattr(network, published.without)
+            setattr(network, published.without, False)
+        with tempfile.TemporaryDirectory() as folder:
+            draft = Path(folder) / "network.onnx"
+            export_network(network, published.inputs(), draft, published.outputs)
+            content = draft.read_bytes()
+    except (AttributeError, CorruptFile, ModuleNotFoundError, ValueError) as error:
         raise BookError(f"the network {name} cannot be exported: {error}") from error
-    graph = onnx.load(draft).graph
+    graph = onnx.load_from_string(content).graph
     says = {"inputs": _signature(graph.input), "outputs": _signature(graph.output)}
-    content = draft.read_bytes()
-    draft.unlink()
     return json.dumps(says).encode() + b"\n" + content
 
 
