@@ -28,7 +28,7 @@ class Work:
     entry: str
     """The full entry as HTML."""
     plain: str
-    """The full entry without marks, for a tooltip."""
+    """The full entry without marks, for a card."""
     line: int
 
 
@@ -41,7 +41,7 @@ class _Style(Style):
 
 
 class _Plain(PlainBackend):
-    """Text for a tooltip, on one line."""
+    """Text for a card, on one line."""
 
     symbols: ClassVar[dict[str, str]] = {"ndash": "–", "newblock": " ", "nbsp": " "}
 
@@ -120,5 +120,5 @@ def label_html(work: Work, locator: str, href: str, anchor: str) -> str:
     extra = f", {html.escape(locator)}" if locator else ""
     return (
         f'<a class="cite" id="{anchor}" href="{href}" '
-        f'title="{html.escape(work.plain)}">{html.escape(work.label)}{extra}</a>'
+        f'data-says="{html.escape(work.plain)}">{html.escape(work.label)}{extra}</a>'
     )

@@ -13,8 +13,9 @@ sys.path[:0] = [path for path in PATHS if path not in sys.path]
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import CombinedEvent, event_priority
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
-from book import blocks, finding, notebooks
+from book import blocks, finding, hovercards, notebooks
 from book.errors import BookError
 from book.extension import BookExtension
 from book.volume import Volume
@@ -39,6 +40,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             name = path.removesuffix(".md") + ".py"
             files.append(File.generated(config, name, content=script))
     return files
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Add what the cards of the page need from other pages."""
+    volume = volume_of(config)
+    source = volume.pages.get(page.file.src_uri)
+    return html + hovercards.templates(volume, source) if source else html
 
 
 def on_env(env: Any, config: MkDocsConfig, files: Files) -> Any:
