@@ -139,6 +139,8 @@ class FigureBox(Box):
             etree.SubElement(drawing, "img", image | head.size)
         if head.widget:
             box.set("data-widget", head.widget)
+            if "begin" in head.options:
+                box.set("data-begin", head.options["begin"])
             bar = etree.SubElement(box, "p", {"class": "widget-bar", "data-search-exclude": ""})
             button = etree.SubElement(bar, "button", {"type": "button", "class": "widget-open"})
             button.text = "Try it yourself"

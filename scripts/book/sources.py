@@ -15,7 +15,7 @@ from book.errors import Place, Problem
 BLOCKS = {
     # name: (needs an argument, options, where it may stand)
     "equation": (True, ("check", "kind", "called")),
-    "figure": (True, ("alt", "widget")),
+    "figure": (True, ("alt", "widget", "begin")),
     "predict": (False, ()),
     "answer": (False, ()),
     "break": (True, ("removed",)),

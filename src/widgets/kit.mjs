@@ -1,7 +1,7 @@
 // What every widget shares: its controls, its state in the address of the page, a player for what
 // moves, and the manners of a guest on the page. A widget gives a description; see `open`.
 
-import { readState, writeState, clamp } from "./state.mjs";
+import { beginning, clamp, readState, writeState } from "./state.mjs";
 
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -14,7 +14,8 @@ const STILL = matchMedia("(prefers-reduced-motion: reduce)");
  *   controls  a list of {kind: "range" | "choice" | "switch" | "seed", key, label, value, ...}:
  *             a range has min, max, step and perhaps show(value); a choice has options, a list of
  *             [value, label]; a switch that takes a part away has broken: true; where the picture
- *             itself is touched, own: true leaves the input to `build`
+ *             itself is touched, own: true leaves the input to `build`; `group` is a heading that
+ *             controls in a row share; `when(state)` says whether the control has a meaning now
  *   frames    (state, data) => number of pictures, where something moves; `frameName` says what one
  *             is, `frameText({state, data, frame})` how it reads, `start` which one is shown
  *             first where that is not the last
@@ -28,7 +29,8 @@ const STILL = matchMedia("(prefers-reduced-motion: reduce)");
  *   describe  ({state, data, frame}) => the picture in words, for those who cannot see it
  *   close     () frees what compute holds
  */
-export function open(figure, spec) {
+export function open(figure, described) {
+  const spec = beginning(described, figure.dataset.begin);
   const gone = new AbortController();
   const on = (target, kind, act) => target.addEventListener(kind, act, { signal: gone.signal });
   const state = readState(spec, location.search);
@@ -49,7 +51,7 @@ export function open(figure, spec) {
   const player = spec.frames ? makePlayer() : null;
   const parts = spec.build(stage, { state, change });
   const inputs = spec.controls.filter((control) => !control.own).map(makeControl);
-  controls.append(...inputs.map((input) => input.row));
+  arrange();
   const reset = button("Reset", restart);
   const shut = button("Back to the figure", close);
   root.append(
@@ -102,6 +104,7 @@ export function open(figure, spec) {
   }
 
   function changed() {
+    fit();
     if (spec.fromStart) frame = home;
     writeFrame();
     recompute();
@@ -236,6 +239,26 @@ export function open(figure, spec) {
 
   // ---- controls ----
 
+  function arrange() {
+    const groups = new Map();
+    for (const { group, row } of inputs) {
+      if (!groups.has(group)) {
+        const box = group ? element("fieldset", {}, element("legend", {}, group)) : element("div", {});
+        groups.set(group, box);
+        controls.append(box);
+      }
+      groups.get(group).append(row);
+    }
+    fit();
+  }
+
+  function fit() {
+    for (const { row, when } of inputs) row.hidden = when ? !when(state) : false;
+    for (const box of controls.children) {
+      box.hidden = ![...box.querySelectorAll(".widget-row")].some((row) => !row.hidden);
+    }
+  }
+
   function makeControl(control) {
     const id = `${spec.name}-${control.key}`;
     const label = element("label", { for: id }, control.label);
@@ -285,9 +308,9 @@ export function open(figure, spec) {
       throw new Error(`${spec.name}: there is no control of kind ${control.kind}`);
     }
     show();
-    const row = element("div", { class: `widget-${control.kind}` }, label, input, after);
+    const row = element("div", { class: `widget-row widget-${control.kind}` }, label, input, after);
     if (control.broken) row.classList.add("widget-broken");
-    return { row, show };
+    return { row, show, group: control.group, when: control.when };
   }
 
   function button(text, act) {

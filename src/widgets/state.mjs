@@ -18,6 +18,15 @@ export function parse(control, text) {
   return clamp(Number(snapped.toFixed(10)), min, max); // 0.1 + 0.2 is written 0.3
 }
 
+/** The description with other values to begin with, from `key=value key=value` of the figure. */
+export function beginning(spec, said = "") {
+  const asked = new URLSearchParams(said.trim().replace(/\s+/g, "&"));
+  const controls = spec.controls.map((control) =>
+    asked.has(control.key) ? { ...control, value: parse(control, asked.get(control.key)) } : control,
+  );
+  return { ...spec, controls };
+}
+
 /** The state that an address asks for; what it does not say, or says wrongly, is as described. */
 export function readState(spec, search) {
   const asked = new URLSearchParams(search);

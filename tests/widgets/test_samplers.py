@@ -55,6 +55,7 @@ PLAIN = {
     "score": "whole",
     "sampler": "ddim",
     "eta": 0,
+    "churn": 1,
     "steps": 6,
     "grid": "time",
     "wide": False,
@@ -147,7 +148,7 @@ def stepper(state: dict):
             def score(points, time):
                 return score_from_x_0(given(points, time), points, schedule(time))
 
-            law = reverse_sde(score, schedule, eta=float(state["eta"]))
+            law = reverse_sde(score, schedule, eta=float(state["churn"]))
             z = sde.noise_like(x, generator)
             return euler_maruyama_step(law, x, t, s, z)
 
@@ -189,7 +190,7 @@ def found_path(javascript, state: dict, noise) -> np.ndarray:
 
 
 CASES = [
-    *[{"sampler": name, "schedule": schedule, "eta": eta, "grid": grid}
+    *[{"sampler": name, "schedule": schedule, "eta": eta, "churn": eta, "grid": grid}
       for name, eta in (("ddim", 0), ("ddim", 0.5), ("ddim", 1), ("ancestral", 0), ("euler", 0),
                         ("heun", 0), ("multistep", 0), ("maruyama", 1), ("maruyama", 0.5))
       for schedule, grid in (("rectified", "time"), ("cosine", "log_snr"), ("linear", "edm"))],
@@ -198,7 +199,7 @@ CASES = [
     *[{"sampler": "ddim", "data": data, "label": label, "guidance": omega}
       for data, label, omega in (("moons", "first", 0), ("ring", "second", 3),
                                  ("board", "first", -0.5), ("clusters", "second", 8))],
-    *[{"sampler": sampler, "score": score, "schedule": schedule, "eta": 1}
+    *[{"sampler": sampler, "score": score, "schedule": schedule}
       for score in ("half", "none", "flipped")
       for sampler, schedule in (("ddim", "linear"), ("maruyama", "linear"))],
     {"wide": True},
@@ -234,7 +235,8 @@ def test_each_step_of_each_walk_is_the_packages(javascript, noise, case) -> None
         ({"sampler": "euler", "schedule": "cosine"}, {"sampler": "ddim"}),
         ({"sampler": "heun"}, {"sampler": "euler"}),
         ({"sampler": "multistep"}, {"edited": True}),
-        ({"sampler": "maruyama", "eta": 1}, {"score": "flipped"}),
+        ({"sampler": "maruyama"}, {"score": "flipped"}),
+        ({"sampler": "maruyama"}, {"churn": 0}),
         ({"label": "first", "guidance": 2}, {"guidance": -2}),
         ({"target": "velocity", "error": 0.2}, {"target": "x_0"}),
         ({"grid": "log_snr"}, {"grid": "edm"}),

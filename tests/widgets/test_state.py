@@ -89,6 +89,13 @@ def test_a_state_as_described_is_not_spelled_out(javascript) -> None:
     assert javascript("state.mjs", ["query", SPEC, PLAIN, None, ""]) == ["widget=play"]
 
 
+def test_a_figure_may_begin_elsewhere_and_only_in_range(javascript) -> None:
+    (spec,) = javascript("state.mjs", ["beginning", SPEC, " steps=30  sampler=euler\nweight=99"])
+    found = javascript("state.mjs", ["readState", spec, ""])[0]
+    assert found == PLAIN | {"steps": 30, "sampler": "euler", "weight": 3}
+    assert javascript("state.mjs", ["beginning", SPEC]) == [SPEC]
+
+
 @pytest.mark.parametrize("text", ["-1", "1.5", string.ascii_letters, "9" * 9])
 def test_a_frame_that_is_no_number_is_passed_over(javascript, text) -> None:
     spec = SPEC | {"frames": True}

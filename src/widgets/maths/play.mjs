@@ -31,7 +31,7 @@ export function plan(state) {
     : gridTimes(scales, steps, { from: Math.min(from, NEAR), rho: grid === "edm" ? 7 : Infinity });
   return {
     schedule: scales, times, step: STEPS[sampler], ask: denoiser(answer), truth: only(MIXTURES[data], answer.label),
-    options: { eta: state.eta, meanOnly: state.mean, edited: state.edited },
+    options: { eta: rates ? state.churn : state.eta, meanOnly: state.mean, edited: state.edited },
     startScale: (state.early ? 1 : scales.scales(times[0]).sigma) * (state.wide ? 2 : 1),
     lastNoise: state.last && steps > 1 ? sizeBeforeLast(scales, times) : 0,
   };
