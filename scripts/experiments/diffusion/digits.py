@@ -33,13 +33,13 @@ ONE_TIME = 0.5
 class Config:
     seed: int = 0
     n_seeds: int = 3
-    n_steps: int = 360
+    n_steps: int = 300
     n_images: int = 497
     n_draws: int = 6
     # Bounds of finite chains and costs by noise level make curves, not judgments: fewer images.
     n_curve_images: int = 200
     n_samples: int = 200
-    n_sampling_steps: int = 32
+    n_sampling_steps: int = 24
     # Below this time a gray level is told by the noisy pixel alone; chosen on validation images.
     t_min: float = 0.04
 

@@ -28,8 +28,8 @@ from fromnoise.samplers import euler_step, uniform_times
 class Config:
     n_seeds: int = 3
     n_data: int = 8192
-    n_steps: int = 1000
-    n_short_steps: int = 100
+    n_steps: int = 700
+    n_short_steps: int = 70
     n_pairs: int = 8192
     n_teacher_steps: int = 32
     n_few_steps: int = 2

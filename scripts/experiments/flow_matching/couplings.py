@@ -30,7 +30,7 @@ from fromnoise.samplers import heun_step, uniform_times
 class Config:
     n_seeds: int = 3
     n_data: int = 8192
-    n_steps: int = 1000
+    n_steps: int = 700
     n_pairs: int = 8192
     # The teacher's own steps; with fewer its error of steps would be in the pairs.
     n_teacher_steps: int = 32

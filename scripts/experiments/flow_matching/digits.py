@@ -31,7 +31,7 @@ from fromnoise.training import Loss, TrainingSettings, train
 @dataclass(frozen=True)
 class Config:
     n_seeds: int = 3
-    n_steps: int = 300
+    n_steps: int = 240
     channels: int = 16
     batch_size: int = 64
     n_pairs: int = 1000

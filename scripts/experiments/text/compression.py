@@ -26,7 +26,7 @@ HELD_OUT = "wine"
 @dataclass(frozen=True)
 class Config:
     n_seeds: int = 3
-    n_steps: int = 800
+    n_steps: int = 600
     n_coded: int | None = None
     orders: int = 7
 
