@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(item.path).parent == Path(__file__).parent:
             item.add_marker(pytest.mark.site)
             item.add_marker(pytest.mark.browser)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for a `widget` runs for each one that the built pages offer."""
+    if "widget" not in metafunc.fixturenames:
+        return
+    found: dict[str, str] = {}
+    for page in sorted(SITE.glob("**/index.html")):
+        for name in re.findall(r'data-widget="([^"]+)"', page.read_text(encoding="utf-8")):
+            found.setdefault(name, page.relative_to(SITE).as_posix())
+    missing = pytest.param(None, marks=pytest.mark.skip("no page of site/ offers a widget"))
+    widgets = [pytest.param((page, name), id=name) for name, page in sorted(found.items())]
+    metafunc.parametrize("widget", widgets or [missing])
 
 
 @pytest.fixture(scope="session")
