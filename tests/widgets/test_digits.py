@@ -1,7 +1,6 @@
 """The exported network in the runtime of the page, and the digits that it draws, against torch."""
 
 import hashlib
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,21 +8,9 @@ import torch
 from torch import Tensor
 
 from book import models
-from experiments._flagship import NULL, SCHEDULE, TARGET, load_network
-from fromnoise import samplers
-from fromnoise.denoising import as_denoiser
-from fromnoise.guidance import classifier_free
-from fromnoise.samplers import ancestral_step, euler_step, heun_step, sample, uniform_times
+from digits_by_package import PLAIN, walk
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAIN = {
-    "asked": "each",
-    "guidance": 0,
-    "steps": 4,
-    "sampler": "heun",
-    "seed": 5,
-    "timeless": False,
-}
 STATES = {
     "as it opens": PLAIN,
     "guided": PLAIN | {"guidance": 2.5, "asked": "3"},
@@ -33,7 +20,6 @@ STATES = {
     "ancestral": PLAIN | {"sampler": "ancestral", "guidance": 1},
     "time hidden": PLAIN | {"timeless": True},
 }
-STEPS = {"heun": heun_step, "euler": euler_step, "ancestral": ancestral_step}
 
 
 @pytest.fixture(scope="module")
@@ -45,25 +31,6 @@ def folder(tmp_path_factory) -> Path:
         file = made / Path(path).name
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
     return made
-
-
-def walk(javascript, monkeypatch, state: dict, skips: bool = True) -> Tensor:
-    """The path that the package takes from the page's noise, for one state of the controls."""
-    network = load_network(models.MODELS["digits"].path(ROOT))
-    network.skip_connections = skips
-    network.condition.time_embedding = not state["timeless"]
-    n = 16 * 64 * (state["steps"] + 1)
-    (drawn,) = javascript("maths/random.mjs", ["normals", n, state["seed"]])
-    noises = iter(torch.tensor(drawn, dtype=torch.float32).reshape(-1, 16, 1, 8, 8))
-    monkeypatch.setattr(samplers, "noise_like", lambda x, _: next(noises))
-    null = torch.full((16,), NULL)
-    label = {"each": torch.arange(16) % 10, "none": null}.get(state["asked"])
-    label = torch.full((16,), int(state["asked"])) if label is None else label
-    ask = partial(as_denoiser, network, SCHEDULE, TARGET)
-    denoiser = classifier_free(ask(label), ask(null), float(state["guidance"]))
-    times = uniform_times(state["steps"])
-    step = STEPS[state["sampler"]]
-    return sample(denoiser, SCHEDULE, next(noises), times, step, return_path=True)
 
 
 def drawn_by_the_page(javascript, folder: Path, name: str, states: list[dict]) -> list[Tensor]:
@@ -82,11 +49,10 @@ def drawn(javascript, folder) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_the_page_draws_the_digits_of_the_package(javascript, monkeypatch, drawn, name):
-    wanted = walk(javascript, monkeypatch, STATES[name])
+def test_the_page_draws_the_digits_of_the_package(monkeypatch, drawn, name):
+    wanted = walk(monkeypatch, STATES[name])
     assert drawn[name].shape == wanted.shape
     error = (drawn[name] - wanted).abs().amax(dim=(1, 2, 3, 4))
-    print(name, error.max())
     assert error.max() < 1e-4 * max(1.0, wanted.abs().max().item())
 
 
@@ -100,9 +66,9 @@ def test_a_scale_of_minus_one_is_no_class_and_no_other_two_states_draw_the_same(
 
 def test_the_cut_network_is_the_one_without_skips(javascript, monkeypatch, folder):
     (found,) = drawn_by_the_page(javascript, folder, "digits_cut", [PLAIN])
-    wanted = walk(javascript, monkeypatch, PLAIN, skips=False)
+    wanted = walk(monkeypatch, PLAIN | {"cut": True})
     assert (found - wanted).abs().max() < 1e-4 * max(1.0, wanted.abs().max().item())
-    assert (found - walk(javascript, monkeypatch, PLAIN)).abs().max() > 0.1
+    assert (found - walk(monkeypatch, PLAIN)).abs().max() > 0.1
 
 
 def test_the_share_out_of_range_is_that_of_the_chapter(javascript):

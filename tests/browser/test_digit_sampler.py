@@ -1,0 +1,272 @@
+"""The widget that draws digits: used as a reader would, and held against the package."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import torch
+from playwright.sync_api import Locator, Page, expect
+from torch import Tensor
+
+from digits_by_package import PLAIN, walk
+from drawing import CHAPTER, figure_of, finish, networks, number, start
+
+AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+# What is drawn has a faint ground, and 255 levels above it.
+PAPER, INK = 0.06, 0.94
+OPACITIES = """
+(canvas) => {
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  return { width, height, values: [...data].filter((_, i) => i % 4 === 3) };
+}
+"""
+
+
+def gray(figure: Locator, which: int = 0) -> Tensor:
+    """The images on a sheet as the widget painted them, from 0 to 1: what a reader sees."""
+    found = figure.locator("canvas").nth(which).evaluate(OPACITIES)
+    sheet = torch.tensor(found["values"]).reshape(found["height"], found["width"]) / 255
+    images = [sheet[9 * r : 9 * r + 8, 9 * c : 9 * c + 8] for r in range(4) for c in range(4)]
+    return (torch.stack(images) - PAPER) / INK
+
+
+def shown(path: Tensor, frame: int = -1) -> Tensor:
+    return ((path[frame, :, 0] + 1) / 2).clamp(0, 1)
+
+
+def agrees(found: Tensor, wanted: Tensor) -> bool:
+    """Within the rounding to 255 levels."""
+    return bool((found - wanted).abs().max() < 1.1 / 255 / INK)
+
+
+def address_state(page: Page) -> dict[str, str]:
+    page.wait_for_timeout(350)  # it is written a moment after the last change
+    asked = parse_qs(urlsplit(page.url).query)
+    return {key.removeprefix("digit_sampler."): value[0] for key, value in asked.items()}
+
+
+def test_nothing_comes_before_the_click_and_only_our_own_after_it(visit):
+    visited = visit()
+    asked = []
+    visited.page.on("request", lambda request: asked.append(request.url))
+    page = visited.open(CHAPTER)
+    figure_of(page).scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    late = re.compile(r"widgets/|models/|widgets\.css")
+    assert [url for url in asked if late.search(url)] == []
+    assert figure_of(page).locator(".drawing").is_visible()
+    start(page)
+    names = {urlsplit(url).path.rpartition("/")[2] for url in asked if late.search(url)}
+    assert names == {
+        *("widgets.css", "digit_sampler.js", "worker.js"),
+        *("manifest.json", "digits.onnx.gz", "runtime.wasm.gz"),
+    }
+    assert not figure_of(page).locator(".drawing").is_visible()
+    assert visited.problems == []
+
+
+def test_by_pointer_the_digits_are_those_of_the_package(visit, monkeypatch):
+    visited = visit()
+    page = visited.open(CHAPTER)
+    figure = start(page)
+    state = PLAIN | {"steps": 10, "seed": 0}
+    assert agrees(gray(figure), shown(walk(monkeypatch, state)))
+    assert number(figure, "calls") == 19
+
+    page.get_by_label("Class", exact=True).select_option("3")
+    finish(page)
+    page.get_by_label("Sampler", exact=True).select_option("euler")
+    finish(page)
+    slider = figure.get_by_label("Guidance ω")
+    box = slider.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    finish(page)
+    weight = float(slider.input_value())
+    assert 3 <= weight <= 4
+    state |= {"asked": "3", "sampler": "euler", "guidance": weight}
+    path = walk(monkeypatch, state)
+    assert agrees(gray(figure), shown(path))
+    assert number(figure, "calls") == 10
+    outside = ((path[-1].abs() - 1) > 0.05 / 8).double().mean().item()
+    assert number(figure, "outside") == pytest.approx(outside, abs=3 / 1024)
+    wrong = walk(monkeypatch, state | {"guidance": weight + 0.5})
+    assert not agrees(gray(figure), shown(wrong))
+    assert address_state(page) == {
+        "widget": "digit_sampler",
+        "asked": "3",
+        "sampler": "euler",
+        "guidance": f"{weight:g}",
+    }
+    assert visited.problems == []
+
+
+def test_by_keyboard_the_digits_are_those_of_the_package(visit, monkeypatch):
+    page = visit().open(CHAPTER)
+    figure_of(page).locator(".widget-open").focus()
+    page.keyboard.press("Enter")
+    figure = finish(page)
+    assert figure.evaluate("(figure) => figure.contains(document.activeElement)")
+    seen = []
+    for _ in range(30):
+        name = page.evaluate("document.activeElement.id")
+        seen.append(name)
+        if name.endswith("steps"):
+            page.keyboard.press("Home")
+            for _ in range(3):
+                page.keyboard.press("ArrowRight")
+        if name.endswith("timeless"):
+            page.keyboard.press("Space")
+            break
+        page.keyboard.press("Tab")
+    finish(page)
+    state = PLAIN | {"steps": 4, "seed": 0, "timeless": True}
+    assert agrees(gray(figure), shown(walk(monkeypatch, state)))
+    assert address_state(page) == {"widget": "digit_sampler", "steps": "4", "timeless": "1"}
+    says = figure.locator(".widget-says")
+    expect(says).to_contain_text("The time is hidden")
+    # One step at a time: noise first, then nearer and nearer.
+    toggle = figure.get_by_role("button", name="Step")
+    toggle.focus()
+    page.keyboard.press("Enter")
+    path = walk(monkeypatch, state)
+    assert agrees(gray(figure), shown(path, 0))
+    page.keyboard.press("Enter")
+    assert agrees(gray(figure), shown(path, 1))
+    expect(figure.locator(".widget-player output")).to_have_text("t = 0.75")
+
+
+@pytest.mark.parametrize("change", [{"sampler": "ancestral"}, {"cut": True}, {"asked": "none"}])
+def test_an_address_brings_the_widget_with_its_state(visit, monkeypatch, change):
+    said = {key: "1" if value is True else value for key, value in change.items()}
+    query = "&".join(f"digit_sampler.{key}={value}" for key, value in (said | {"steps": 4}).items())
+    page = visit().open(f"chapters/training/?widget=digit_sampler&{query}")
+    figure = finish(page)
+    wanted = shown(walk(monkeypatch, PLAIN | {"seed": 0} | change))
+    assert agrees(gray(figure), wanted)
+    assert not agrees(gray(figure), shown(walk(monkeypatch, PLAIN | {"seed": 0})))
+
+
+def test_a_hostile_address_is_clamped_and_runs_nothing(visit):
+    visited = visit()
+    hostile = {
+        "asked": "<img src=x onerror=alert(1)>",
+        "guidance": "1e999",
+        "steps": "-5",
+        "sampler": "__proto__",
+        "seed": "constructor",
+        "timeless": "javascript:alert(1)",
+        "frame": "9999999999",
+    }
+    query = "&".join(f"digit_sampler.{key}={value}" for key, value in hostile.items())
+    page = visited.open(f"chapters/training/?widget=digit_sampler&{query}")
+    figure = finish(page)
+    assert number(figure, "calls") == 1
+    values = {
+        name: page.locator(f"#digit_sampler-{name}").input_value()
+        for name in ("asked", "guidance", "steps", "sampler", "seed")
+    }
+    assert values == {
+        "asked": "each",
+        "guidance": "8",
+        "steps": "1",
+        "sampler": "heun",
+        "seed": "0",
+    }
+    assert not page.locator("#digit_sampler-timeless").is_checked()
+    assert figure.locator("img[src=x]").count() == 0
+    assert visited.problems == []
+
+
+def test_the_last_of_many_changes_is_what_is_drawn(visit, monkeypatch):
+    page = visit().open("chapters/training/?widget=digit_sampler&digit_sampler.sampler=euler")
+    figure = finish(page)
+    slider = page.locator("#digit_sampler-steps")
+    slider.focus()
+    page.keyboard.press("Home")
+    for _ in range(23):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Home")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    finish(page)
+    state = PLAIN | {"seed": 0, "steps": 6, "sampler": "euler"}
+    assert agrees(gray(figure), shown(walk(monkeypatch, state)))
+    assert number(figure, "calls") == 6
+    assert page.evaluate("window.fromnoiseModels.state") == {"waiting": 0, "awake": True}
+
+
+def test_playing_stops_when_the_page_is_hidden(visit):
+    page = visit().open(CHAPTER)
+    figure = start(page)
+    page.get_by_label("Steps").fill("50")
+    finish(page)
+    figure.get_by_role("button", name="Play").click()
+    expect(figure.get_by_role("button", name="Pause")).to_be_visible()
+    page.evaluate(
+        """() => {
+          Object.defineProperty(document, "hidden", { get: () => true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+    )
+    expect(figure.get_by_role("button", name="Play")).to_be_visible()
+    place = figure.get_by_label("Step", exact=True)
+    before = place.input_value()
+    assert before != "50"
+    page.wait_for_timeout(500)
+    assert place.input_value() == before
+
+
+def test_who_wants_no_motion_gets_the_end_at_once(visit):
+    visited = visit()
+    visited.page.emulate_media(reduced_motion="reduce")
+    page = visited.open(CHAPTER)
+    figure = start(page)
+    place = figure.get_by_label("Step", exact=True)
+    place.fill("2")
+    expect(figure.locator(".widget-player output")).to_have_text("t = 0.80")
+    figure.get_by_role("button", name="Play").click()
+    expect(figure.locator(".widget-player output")).to_have_text("t = 0.00")
+    assert figure.get_by_role("button", name="Pause").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_no_violation_in_the_open_widget(visit, width, scheme):
+    page = visit(width, scheme).open(CHAPTER)
+    start(page)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run('figure[data-widget]', {resultTypes: ['violations']})")
+    assert found["violations"] == [], json.dumps(found["violations"], indent=1)
+    box = figure_of(page).locator(".widget").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width, json.dumps(box)
+
+
+def test_on_paper_stands_the_figure(visit):
+    page = visit().open(CHAPTER)
+    figure = start(page)
+    page.emulate_media(media="print")
+    assert figure.locator(".drawing").is_visible()
+    assert not figure.locator(".widget").is_visible()
+
+
+def test_closed_it_is_the_figure_again_and_the_worker_is_gone(visit):
+    visited = visit()
+    page = visited.open(CHAPTER)
+    figure = start(page)
+    assert len(networks(page)) == 1
+    figure.get_by_role("button", name="Back to the figure").click()
+    expect(figure.locator(".drawing")).to_be_visible()
+    expect(figure.locator(".widget-open")).to_be_focused()
+    page.wait_for_timeout(300)
+    assert networks(page) == []
+    assert page.evaluate("window.fromnoiseModels.state") == {"waiting": 0, "awake": False}
+    assert "digit_sampler" not in page.url
+    start(page)
+    assert len(networks(page)) == 1
+    assert visited.problems == []
