@@ -9,7 +9,6 @@ import { axes, canvas, dots, fresh, line, tiles, words } from "./paint.mjs";
 
 const STEPS = 40;
 const DIGITS = Float64Array.from(levels.flatMap((image) => [...image].map((g) => parseInt(g, 17) / 8 - 1)));
-const SPREAD = rms(DIGITS);
 
 const spec = {
   name: "noising",
@@ -49,7 +48,7 @@ const spec = {
   },
   describe({ state, data, frame }) {
     const { alpha, sigma } = data.steps[frame];
-    const seen = alpha > 2 * sigma ? "The digits are plain." : alpha > sigma / 2 ? "The digits show through the noise." : alpha > 0 ? "The digits are all but lost." : "Nothing of the digits is left.";
+    const seen = alpha > 2 * sigma ? "The digits can be read." : alpha > sigma / 2 ? "The digits show through the noise." : alpha > 0 ? "The digits are all but lost." : "Nothing of the digits is left.";
     const last = frame === STEPS;
     const broken = state.unshrunk
       ? ` Without the shrinking the noise grows beyond the pixels' range, and the digits are never gone: the end is no standard normal.`
@@ -62,15 +61,19 @@ function curves(target, steps, frame) {
   const paper = fresh(target);
   if (!paper) return;
   const top = Math.max(1, ...steps.map(({ sigma }) => sigma));
-  const map = axes(paper, [0, 1, 0, 1.08 * top], 22);
+  const map = axes(paper, [0, 1, 0, 1.12 * top], 18);
   const over = (key) => steps.flatMap((step) => [step.t, step[key]]);
-  const at = steps[frame];
+  const [at, end] = [steps[frame], steps.at(-1)];
   line(paper.context, map, [0, 0, 1, 0], "rule", 1);
-  line(paper.context, map, [at.t, 0, at.t, 1.08 * top], "faint", 1);
+  line(paper.context, map, [at.t, 0, at.t, 1.12 * top], "faint", 1);
   line(paper.context, map, over("alpha"), "data", 2);
   line(paper.context, map, over("sigma"), "noise", 2, [6, 3]);
   dots(paper.context, map, [at.t, at.alpha], "data", 4, 1);
   dots(paper.context, map, [at.t, at.sigma], "noise", 4, 1);
+  words(paper.context, "signal α", map.x(0) + 4, map.y(steps[0].alpha) - 7, "data");
+  words(paper.context, "noise σ", map.x(end.t) - 4, map.y(end.sigma) - 7, "noise", "right");
+  words(paper.context, "t", map.x(1), map.y(0) + 15, "muted", "right");
+  words(paper.context, "0", map.x(0), map.y(0) + 15, "muted");
 }
 
 function rms(values) {

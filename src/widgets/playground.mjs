@@ -2,10 +2,8 @@
 // the book, and with parts taken away.
 
 import { element, open } from "./kit.mjs";
-import { slicedWasserstein } from "./maths/distances.mjs";
 import { MIXTURES, densityField } from "./maths/mixtures.mjs";
-import { perturb } from "./maths/forward.mjs";
-import { N, fresh as freshSets, noiseOf, plan, travel } from "./maths/play.mjs";
+import { N, freshSets, measure, noiseOf, plan, travel, truthAt } from "./maths/play.mjs";
 import { SCHEDULES } from "./maths/schedules.mjs";
 import { TARGETS } from "./maths/targets.mjs";
 import { axes, canvas, dots, fresh, rgb } from "./paint.mjs";
@@ -139,19 +137,8 @@ function broken(state) {
   ].filter(Boolean);
 }
 
-function truthAt({ sets, schedule, times }, frame, which = 0) {
-  return perturb(sets[which].x0, sets[which].eps, schedule.scales(times[frame]));
-}
-
 function distances(data, frame) {
-  if (!data.known.has(frame)) {
-    const truth = truthAt(data, frame);
-    const far = slicedWasserstein(data.path[frame], truth);
-    data.known.set(frame, {
-      far: Number.isFinite(far) ? far : Infinity,
-      floor: slicedWasserstein(truthAt(data, frame, 1), truth),
-    });
-  }
+  if (!data.known.has(frame)) data.known.set(frame, measure(data, frame));
   return data.known.get(frame);
 }
 

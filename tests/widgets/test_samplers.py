@@ -1,5 +1,6 @@
 """The widgets' samplers are the package's, step by step with the same noise."""
 
+import math
 from functools import partial
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from fromnoise.guidance import classifier_free
 from fromnoise.mixtures import GaussianMixture
 from fromnoise.multistep import DPMSolverMultistep
 from fromnoise.oracles import denoiser
+from fromnoise.sample_measures import sliced_wasserstein_2
 from fromnoise.samplers import (
     ancestral_step,
     ddim_step,
@@ -248,3 +250,47 @@ def test_a_wrong_walk_is_noticed(javascript, noise, case, fault) -> None:
     state = PLAIN | case
     found = found_path(javascript, state | fault, noise)
     assert gap(found, wanted_path(javascript, state, noise)) > 1e-2
+
+
+def draws_of(javascript, seed: int) -> torch.Tensor:
+    """Standard normal points of a seed of the widgets."""
+    (z,) = javascript("maths/random.mjs", ["normals", 2 * N, seed])
+    return torch.tensor(z, dtype=torch.float64).reshape(N, 2)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {},
+        {"sampler": "heun", "schedule": "cosine", "grid": "log_snr", "steps": 12, "seed": 7},
+        {"data": "moons", "label": "first", "guidance": 3, "sampler": "multistep"},
+        {"sampler": "maruyama", "schedule": "linear", "score": "half", "steps": 20},
+        {"sampler": "ancestral", "last": True, "steps": 4},
+    ],
+    ids=lambda case: "-".join(map(str, case.values())) or "plain",
+)
+def test_the_distances_that_are_shown_are_the_packages(javascript, monkeypatch, case) -> None:
+    state = PLAIN | {"seed": 0} | case
+    seed, n_steps = state["seed"], state["steps"]
+    # The playground's own noise, in the hands of the package.
+    z = torch.stack([draws_of(javascript, 1000 * seed + k) for k in range(n_steps + 2)])
+    count = {"next": 1}
+    monkeypatch.setattr("fromnoise.samplers.noise_like", lambda x, generator: z[count["next"]])
+    monkeypatch.setattr("fromnoise.sde.noise_like", lambda x, generator: z[count["next"]])
+    end = torch.tensor(wanted_path(javascript, state, (z, count))[-1])
+
+    own = 20_000_000 + 10 * seed
+    (plain,) = javascript("maths/mixtures.mjs", ["named", state["data"], LABELS[state["label"]]])
+    one, other = (
+        torch.tensor(javascript("maths/mixtures.mjs", ["draws", plain, N, own + which])[0])
+        .double()
+        .reshape(N, 2)
+        for which in (0, 1)
+    )
+    angles = [math.pi * (k + 0.5) / 32 for k in range(32)]
+    directions = torch.tensor([[math.cos(a), math.sin(a)] for a in angles], dtype=torch.float64)
+    (found,) = javascript("maths/play.mjs", ["atTheEnd", state])
+    far = sliced_wasserstein_2(end, one, directions)
+    assert abs(found["far"] - far) < 1e-5 * max(far, 1)
+    assert abs(found["floor"] - sliced_wasserstein_2(other, one, directions)) < 1e-5
+    assert abs(found["far"] - sliced_wasserstein_2(end, other, directions)) > 1e-5

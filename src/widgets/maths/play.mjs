@@ -1,7 +1,8 @@
 // One walk of the playground, from the state of its controls to points.
 
 import { denoiser, needsSignal } from "./answers.mjs";
-import { timeOfSignal } from "./forward.mjs";
+import { slicedWasserstein } from "./distances.mjs";
+import { perturb, timeOfSignal } from "./forward.mjs";
 import { MIXTURES, draws, only } from "./mixtures.mjs";
 import { normals } from "./random.mjs";
 import { STEPS, gridTimes, posterior, uniformTimes, walk } from "./samplers.mjs";
@@ -64,13 +65,35 @@ export function path(state, noise) {
   return [...travel(plan(state), (k) => Float64Array.from(noise[k]))];
 }
 
+/** Fresh data with the noise of a time of the walk; there are two sets that share no draw. */
+export function truthAt({ sets, schedule, times }, k, which = 0) {
+  return perturb(sets[which].x0, sets[which].eps, schedule.scales(times[k]));
+}
+
+/** How far the points of a walk are from fresh data at the same time, and two fresh sets apart. */
+export function measure(walked, k) {
+  const truth = truthAt(walked, k);
+  const far = slicedWasserstein(walked.path[k], truth);
+  return {
+    far: Number.isFinite(far) ? far : Infinity,
+    floor: slicedWasserstein(truthAt(walked, k, 1), truth),
+  };
+}
+
+/** Both at the end of a walk, from the state of the controls alone. */
+export function atTheEnd(state) {
+  const walk = plan(state);
+  const path = [...travel(walk, noiseOf(state.seed))];
+  return measure({ ...walk, path, sets: freshSets(walk.truth, state.seed) }, path.length - 1);
+}
+
 /** Noise number k of a seed: none is the same as another's. */
 export function noiseOf(seed, n = N) {
   return (k) => normals(2 * n, 1000 * seed + k);
 }
 
 /** Two sets of fresh data and noise for them, that no walk has seen. */
-export function fresh(truth, seed, n = N) {
+export function freshSets(truth, seed, n = N) {
   const own = 20_000_000 + 10 * seed;
   return [0, 1].map((which) => ({ x0: draws(truth, n, own + which), eps: normals(2 * n, own + 2 + which) }));
 }
