@@ -1,8 +1,6 @@
 """The widget that draws digits: used as a reader would, and held against the package."""
 
-import json
 import re
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,7 +11,6 @@ from torch import Tensor
 from digits_by_package import PLAIN, walk
 from drawing import CHAPTER, figure_of, finish, networks, number, start
 
-AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 # What is drawn has a faint ground, and 255 levels above it.
 PAPER, INK = 0.06, 0.94
 OPACITIES = """
@@ -197,62 +194,6 @@ def test_the_last_of_many_changes_is_what_is_drawn(visit, monkeypatch):
     assert agrees(gray(figure), shown(walk(monkeypatch, state)))
     assert number(figure, "calls") == 6
     assert page.evaluate("window.fromnoiseModels.state") == {"waiting": 0, "awake": True}
-
-
-def test_playing_stops_when_the_page_is_hidden(visit):
-    page = visit().open(CHAPTER)
-    figure = start(page)
-    page.get_by_label("Steps").fill("50")
-    finish(page)
-    figure.get_by_role("button", name="Play").click()
-    expect(figure.get_by_role("button", name="Pause")).to_be_visible()
-    page.evaluate(
-        """() => {
-          Object.defineProperty(document, "hidden", { get: () => true });
-          document.dispatchEvent(new Event("visibilitychange"));
-        }"""
-    )
-    expect(figure.get_by_role("button", name="Play")).to_be_visible()
-    place = figure.get_by_label("Step", exact=True)
-    before = place.input_value()
-    assert before != "50"
-    page.wait_for_timeout(500)
-    assert place.input_value() == before
-
-
-def test_who_wants_no_motion_gets_the_end_at_once(visit):
-    visited = visit()
-    visited.page.emulate_media(reduced_motion="reduce")
-    page = visited.open(CHAPTER)
-    figure = start(page)
-    place = figure.get_by_label("Step", exact=True)
-    place.fill("2")
-    expect(figure.locator(".widget-player output")).to_have_text("t = 0.80")
-    figure.get_by_role("button", name="Play").click()
-    expect(figure.locator(".widget-player output")).to_have_text("t = 0.00")
-    assert figure.get_by_role("button", name="Pause").count() == 0
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
-def test_axe_finds_no_violation_in_the_open_widget(visit, width, scheme):
-    page = visit(width, scheme).open(CHAPTER)
-    start(page)
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run('figure[data-widget]', {resultTypes: ['violations']})")
-    assert found["violations"] == [], json.dumps(found["violations"], indent=1)
-    box = figure_of(page).locator(".widget").bounding_box()
-    assert box is not None
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= width, json.dumps(box)
-
-
-def test_on_paper_stands_the_figure(visit):
-    page = visit().open(CHAPTER)
-    figure = start(page)
-    page.emulate_media(media="print")
-    assert figure.locator(".drawing").is_visible()
-    assert not figure.locator(".widget").is_visible()
 
 
 def test_closed_it_is_the_figure_again_and_the_worker_is_gone(visit):

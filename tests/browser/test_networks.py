@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from drawing import CHAPTER, DONE, figure_of, finish, networks, number, start
 
@@ -118,16 +118,6 @@ def test_a_page_without_https_checks_the_hash_by_itself(visit):
     page.route(re.compile(r"worker\.js"), insecure)
     figure_of(page).locator(".widget-open").click()
     assert number(finish(page), "calls") == 19
-
-
-def test_from_disk_the_figure_stays_and_says_why(browser: Browser, book):
-    page = browser.new_page()
-    page.goto((book.site / CHAPTER).as_uri())
-    figure = figure_of(page)
-    figure.locator(".widget-open").click()
-    expect(figure.locator(".widget-trouble")).to_contain_text("Opened from disk")
-    expect(figure.locator(".drawing")).to_be_visible()
-    page.close()
 
 
 RUN = """
