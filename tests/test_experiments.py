@@ -1,5 +1,6 @@
 """Every experiment runs small: in a worker of the build, and here with shapes checked."""
 
+import dataclasses
 import importlib
 import json
 import subprocess
@@ -72,6 +73,24 @@ def test_equal_seeds_give_equal_numbers_in_another_process(name, small_build, wo
     assert path.exists(), told
     assert not told
     assert json.loads(small_results(name, workdir)) == manifest.load(path).results
+
+
+GPU = [name for name in NAMES if "gpu" in Sources().experiment(Experiment(name))[1].sizes]
+
+
+@pytest.mark.parametrize("name", GPU)
+def test_the_gpu_size_has_shapes_that_fit(name, tmp_path):
+    """Its images and its networks at full size, for as few examples and steps as the small run."""
+    module = importlib.import_module(Experiment(name).module)
+    small = dataclasses.asdict(module.SIZES["smoke"])
+    counts = {k: v for k, v in small.items() if k.startswith("n_") or k.endswith("_steps")}
+    counts["batch_size"] = small["batch_size"]
+    config = dataclasses.replace(module.SIZES["gpu"], **counts)
+    assert config.size > small["size"]
+    assert config.channels > small["channels"]
+    results = manifest.checked_results(module.run(config, torch.device("cpu"), tmp_path), name)
+    with figures.theme("light"):
+        module.draw(results)
 
 
 # A handful of points may not fill a panel; at full size the build refuses this warning.

@@ -3,13 +3,15 @@
 import difflib
 import html
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from book.errors import BookError
 from book.sources import Number
-from building.tree import experiments
+from building.closure import Sources
+from building.tree import BuildError, Experiment, experiments
 
 
 @lru_cache(maxsize=256)
@@ -74,8 +76,26 @@ def shown(value: Any, spec: str, key: str) -> str:
         raise BookError(f"{key} = {value!r} cannot be written as {spec!r}: {error}") from error
 
 
+def is_unrun(root: Path, number: Number) -> bool:
+    """Whether it is a number of a `gpu` size that the experiment offers and nobody has run."""
+    if not number.experiment.endswith(".gpu") or (root / number.manifest).exists():
+        return False
+    found = Experiment(number.experiment.removesuffix(".gpu"), root)
+    try:
+        return "gpu" in Sources(root).experiment(found)[1].sizes
+    except BuildError:
+        return False  # the build says what is wrong with it
+
+
 def bound_html(root: Path, number: Number) -> str:
     """The HTML of a bound number, with its full value and where it comes from."""
+    if is_unrun(root, number):
+        # The size that was run must hold it, so that a slip in the name does not wait for a GPU.
+        full = replace(number, experiment=number.experiment.removesuffix(".gpu"))
+        bound_html(root, full)
+        part = ".mean" if number.spec.startswith("interval") else ""
+        source = html.escape(f"{number.manifest}#results.{number.key}{part}")
+        return f'<span class="unrun" data-source="{source}">not run</span>'
     results = manifest(root, number.manifest)["results"]
     value = look_up(results, number.key, number.manifest)
 

@@ -56,6 +56,11 @@ def lost(book: Book, source: Path, page: Page) -> Iterator[Fault]:
         if not there:
             yield book.fault(source, line, "binding-lost", f"{page.address} does not mark {what}")
     values = page.all(f"//data[{has_class('measured')}]/@data-source")
+    values += [
+        value
+        for value in page.all(f"//span[{has_class('unrun')}]/@data-source")
+        if book.manifest(value.partition("#")[0]) is None
+    ]
     marked = Counter(value.replace("#results.", "#") for value in values)
     for number in parsed.numbers:
         # An interval is marked as three numbers; its mean stands for it.

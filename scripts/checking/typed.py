@@ -58,6 +58,9 @@ def binding(book: Book, source: Path, number: sources.Number) -> Iterator[Fault]
     """The fault of one binding, by its source."""
     manifest = book.manifest(number.manifest)
     line = number.place.line
+    if manifest is None and number.experiment.endswith(".gpu"):
+        # A size that nobody has run: the one that was run must hold the number.
+        manifest = book.manifest(number.manifest.replace(".gpu.json", ".json"))
     if manifest is None:
         yield book.fault(source, line, "number-unbound", f"there is no manifest {number.manifest}")
     elif numbers.look_up(manifest.get("results"), number.key) is numbers.MISSING:

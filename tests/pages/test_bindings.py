@@ -4,6 +4,18 @@ import pytest
 
 NUMBER = "[[elbo/gap#{}]]"
 EQUATION = "/// equation | {}\n    check: {}\na = b\n///\n"
+EXPERIMENT = '''"""How wide is the gap?"""
+
+SIZES = {"smoke": 1, "full": 2, "gpu": 3}
+
+
+def run(config, device, workdir):
+    return {}
+
+
+def draw(results):
+    return None
+'''
 FIGURE = "/// figure | elbo/gap\n    alt: A line that falls.\nThe caption.\n///\n"
 
 
@@ -54,6 +66,24 @@ def test_a_binding_to_nothing_is_told_with_page_and_line(shelf, binding, sentenc
     [problem] = shelf.problems(f"# T\n\nIt is\n{binding}.\n")
     assert problem.startswith("chapters/elbo.md:4: ")
     assert sentence in problem
+
+
+def test_a_size_that_nobody_has_run_is_said_and_filled_in_later(shelf):
+    number = "[[elbo/gap.gpu#gap|interval .2f]]"
+    source = "docs/figures/elbo/gap.gpu.json#results.gap.mean"
+    shelf.put("scripts/experiments/elbo/gap.py", EXPERIMENT)
+    html = shelf.render(f"It is {number}.\n")
+    assert f'<span class="unrun" data-source="{source}">not run</span>' in html
+    [problem] = shelf.problems("# T\n\n[[elbo/gap.gpu#gop|.2f]]\n")
+    assert "no result gop; did you mean gap?" in problem
+    full = (shelf.root / "docs/figures/elbo/gap.json").read_text(encoding="utf-8")
+    shelf.put("docs/figures/elbo/gap.gpu.json", full)
+    assert f'data-source="{source}">0.61</data>' in shelf.render(f"It is {number}.\n")
+
+
+def test_a_size_that_is_not_offered_is_no_promise(shelf):
+    [problem] = shelf.problems("# T\n\n[[elbo/gap.gpu#share|.2f]]\n")
+    assert "there is no docs/figures/elbo/gap.gpu.json" in problem
 
 
 def test_an_equation_leads_to_its_check(shelf):

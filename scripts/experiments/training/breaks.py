@@ -50,10 +50,10 @@ class Config:
     transformer_steps: int = 370
     transformer_rate: float = 1e-2
     n_samples: int = 500
-    n_sampling_steps: int = 15
+    n_sampling_steps: int = 10
     judge_steps: int = 600
     n_splits: int = 100
-    n_folds: int = 3
+    n_folds: int = 2
 
 
 SIZES = {
