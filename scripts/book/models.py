@@ -75,6 +75,15 @@ def _map(experiment: str, weights: str) -> Published:
     return Published(experiment, weights, "experiments.vae._published:load_map", inputs, outputs)
 
 
+def _text(experiment: str, weights: str, loader: str) -> Published:
+    def inputs() -> dict[str, "Tensor"]:
+        import torch
+
+        return {"tokens": torch.arange(96).reshape(2, 48) % 22}
+
+    return Published(experiment, weights, f"experiments.text._published:{loader}", inputs)
+
+
 # name that widgets call it by: where it comes from
 MODELS = {
     "digits": DIGITS,
@@ -82,6 +91,8 @@ MODELS = {
     "vae_map": _map("vae/latent_map", "whole"),
     "vae_map_without_kl": _map("vae/holes", "without_kl"),
     "vae_map_too_strong": _map("vae/holes", "too_strong"),
+    "text_masked": _text("text/budget", "masked", "load_masked"),
+    "text_without_distances": _text("text/distances", "masked_cut", "load_without_distances"),
 }
 
 

@@ -11,6 +11,9 @@ export function parse(control, text) {
   if (control.kind === "choice") {
     return control.options.some(([value]) => value === text) ? text : control.value;
   }
+  if (control.kind === "text") {
+    return [...text].filter((letter) => control.letters.includes(letter)).slice(0, control.length).join("");
+  }
   const { min = 0, max = 9999, step = 1 } = control;
   const number = text.trim() === "" ? NaN : Number(text);
   if (Number.isNaN(number)) return control.value;

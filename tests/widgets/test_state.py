@@ -100,3 +100,21 @@ def test_a_figure_may_begin_elsewhere_and_only_in_range(javascript) -> None:
 def test_a_frame_that_is_no_number_is_passed_over(javascript, text) -> None:
     spec = SPEC | {"frames": True}
     assert javascript("state.mjs", ["readState", spec, f"?play.frame={text}"]) == [PLAIN]
+
+
+@pytest.mark.parametrize(
+    "said, text",
+    [
+        ("a cat_", "a cat_"),
+        ("A<b>", "b"),
+        ("x" * 9, ""),
+        ("abab" * 9, "abababab"),
+        ("\u0000a", "a"),
+    ],
+)
+def test_a_text_keeps_what_it_may_hold(javascript, said, text) -> None:
+    letters = {"kind": "text", "key": "text", "value": "abc", "letters": " abct_", "length": 8}
+    spec = {"name": "play", "controls": [letters]}
+    search = urlencode({"play.text": said})
+    assert javascript("state.mjs", ["readState", spec, f"?{search}"]) == [{"text": text}]
+    assert javascript("state.mjs", ["readState", spec, ""]) == [{"text": "abc"}]

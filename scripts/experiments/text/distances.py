@@ -18,10 +18,12 @@ from experiments.text._common import (
 )
 from fromnoise import figures
 from fromnoise.masked_diffusion import any_order_loss
+from fromnoise.provenance import save_tensors
 from fromnoise.text import log_prob, next_character_loss
 from fromnoise.transformer import Transformer
 
 needs = ("text/weights",)  # holds the network that is not cut
+publishes = ("masked_cut",)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
                     else hidden_costs(trained, test, config.n_draws, 0)[0].mean().item()
                 )
             found.setdefault(name, []).append(bits)
+            if name == "masked_cut" and seed == 0:
+                save_tensors(workdir / "masked_cut.safetensors", dict(trained.state_dict()))
     shares = torch.bincount(text, minlength=len(source.vocabulary)).double() / len(text)
     return {
         **{name: over(values) for name, values in found.items()},
