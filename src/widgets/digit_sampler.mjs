@@ -24,9 +24,7 @@ function describe({ state, data, frame }) {
   ].filter(Boolean).join(" ");
 }
 
-function specOf(figure) {
-  // Each chapter opens on its own question.
-  const onGuidance = figure.dataset.experiment?.includes("/guidance/");
+function specOf() {
   let parts = null;
   const loaded = new Set();
 
@@ -47,7 +45,7 @@ function specOf(figure) {
     title: "Draw digits with the model of this book",
     controls: [
       { kind: "choice", key: "asked", label: "Class", value: MANY, options: [[MANY, "0 to 9 in turn"], ...Array.from({ length: 10 }, (_, c) => [`${c}`, `${c}`]), ["none", "none"]] },
-      { kind: "range", key: "guidance", label: "Guidance ω", min: -1, max: 8, step: 0.5, value: onGuidance ? 2 : 0 },
+      { kind: "range", key: "guidance", label: "Guidance ω", min: -1, max: 8, step: 0.5, value: 0 },
       { kind: "range", key: "steps", label: "Steps", min: 1, max: 50, step: 1, value: 10 },
       { kind: "choice", key: "sampler", label: "Sampler", value: "heun", options: [["heun", "Heun"], ["euler", "Euler (DDIM)"], ["ancestral", "ancestral"]] },
       { kind: "seed", key: "seed", label: "Noise", value: 0 },
@@ -92,4 +90,4 @@ function specOf(figure) {
   };
 }
 
-export default (figure) => open(figure, specOf(figure));
+export default (figure) => open(figure, specOf());
