@@ -4,11 +4,12 @@ import { element } from "./kit.mjs";
 
 /**
  * A bar from 0 to `max` in the color of a meaning; `moved` hears its new value.
- * `show(value, text)` sets it, and says the text where a value would be read out.
+ * `show(value, text)` sets it, and says the text where a value would be read out; `tick(share, name)`
+ * marks another number beside it, from 0 to 1.
  */
-export function slider({ label, max, name, moved }) {
+export function slider({ id, label, max, name, moved }) {
   const input = element("input", {
-    type: "range", class: "bar", min: 0, max, step: 1, "aria-label": label,
+    id, type: "range", class: "bar", min: 0, max, step: 1, "aria-label": label,
   });
   input.style.setProperty("--hue", `var(--${name})`);
   input.addEventListener("input", () => moved(Number(input.value)));
@@ -18,6 +19,11 @@ export function slider({ label, max, name, moved }) {
       if (Number(input.value) !== value) input.value = value;
       input.style.setProperty("--at", value / max);
       input.setAttribute("aria-valuetext", text);
+    },
+    tick(share, other) {
+      const there = Number.isFinite(share);
+      input.style.setProperty("--tick", there ? Math.min(Math.max(share, 0), 1) : -1);
+      input.style.setProperty("--tick-hue", there ? `var(--${other})` : "transparent");
     },
   };
 }
@@ -43,11 +49,17 @@ export function stack() {
   };
 }
 
+/** Write a measured number into a cell, as read and in full. */
+export function measure(cell, key, value, text) {
+  cell.replaceChildren(element("data", { value, "data-key": key }, text));
+}
+
 /** A table with a class of its own; the first cell of each row is its head. */
 export function table(name, label, head, rows) {
   const cells = (row, tag) =>
     row.map((cell, i) => {
       if (cell instanceof HTMLTableCellElement) return cell;
+      if (cell === "") return element("td", {});
       return element(i === 0 && tag === "td" ? "th" : tag, {}, cell);
     });
   const made = element("table", { class: name, "aria-label": label });

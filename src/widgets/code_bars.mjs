@@ -1,6 +1,6 @@
 // Two distributions to drag, data and belief, and what the belief costs.
 
-import { slider, stack, table } from "./bars.mjs";
+import { measure, slider, stack, table } from "./bars.mjs";
 import { element, open } from "./kit.mjs";
 import {
   crossEntropy, entropy, huffmanCode, jensenShannon, klDivergence, moved, portions,
@@ -45,12 +45,16 @@ export default (figure) => open(figure, {
     };
     const rows = SYMBOLS.flatMap((symbol, i) => Object.entries(SIDES).map(([side, [name]]) => {
       const bar = slider({
+        id: `code_bars-${side}_${symbol}`,
         label: `${side === "q" ? "Data q" : "Belief p"}, share of ${symbol}`,
         max: UNITS, name, moved: (value) => drag(side, i, value),
       });
       const cells = ["share", "surprise", "word"].map((kind) => element("td", { class: kind }));
       return { side, i, bar, cells };
     }));
+    const heads = [["share", "share"], ["surprise", "bits"], ["word", "word"]].map(
+      ([kind, text]) => element("th", { class: kind }, text),
+    );
     const act = (text, values) => {
       const made = element("button", { type: "button" }, text);
       made.addEventListener("click", () => change(values()));
@@ -63,9 +67,9 @@ export default (figure) => open(figure, {
       return [head, costs[key].bar.row, costs[key].number];
     };
     stage.append(
-      table("bars", "Shares of four symbols", ["", "", "", "share", "bits", "word"], rows.map(
+      table("bars", "Shares of four symbols", ["", "", "", ...heads], rows.map(
         ({ side, i, bar, cells }) => [
-          element("th", { class: "symbol" }, side === "q" ? SYMBOLS[i] : ""),
+          side === "q" ? element("th", { class: "symbol" }, SYMBOLS[i]) : "",
           element("td", { class: `side ${side}` }, side), bar.input, ...cells,
         ],
       )),
@@ -114,7 +118,7 @@ export default (figure) => open(figure, {
       bar.show(Math.round(share * UNITS), `${percent(share)}, surprise ${
         share > 0 ? `${said(surprise)} bits` : "infinite"}`);
       shown.textContent = percent(share);
-      cost.textContent = said(surprise);
+      measure(cost, `surprise_${side}_${SYMBOLS[i]}`, surprise, said(surprise));
       word.textContent = data.words[side][i] ?? "none";
       for (const cell of [cost, word]) cell.classList.toggle("hurts", hurts);
     }
@@ -126,7 +130,7 @@ export default (figure) => open(figure, {
         [Number.isFinite(value) ? size / top : 1, name]
       )));
       parts.costs[key].bar.row.classList.toggle("endless", !Number.isFinite(value));
-      parts.costs[key].number.textContent = said(value);
+      measure(parts.costs[key].number, key, value, said(value));
     };
     show("entropy", floor, [floor, "data"]);
     show("cross", cross, [floor, "data"], [forward, "broken"]);

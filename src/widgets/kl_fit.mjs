@@ -67,12 +67,21 @@ export default (figure) => open(figure, {
     drawCourse(fresh(parts.course), data, state.direction, frame);
   },
 
+  numbers({ data, frame }) {
+    const { mean, std } = data.path[frame];
+    return [
+      { key: "mean", label: "Mean of p", value: mean, text: signed(mean) },
+      { key: "std", label: "Width of p", value: std, text: std.toFixed(2) },
+      ...["forward", "reverse"].map((key) => (
+        { key, label: SYMBOL[key], value: data[key][frame], text: `${nats(data[key][frame])} nats` }
+      )),
+    ];
+  },
+
   describe({ state, data, frame }) {
     const { direction, distance, share } = state;
     const { mean, std } = data.path[frame];
-    const { forward, reverse } = data;
-    const stands = `p has mean ${signed(mean)} and width ${std.toFixed(2)}. It costs `
-      + `${nats(forward[frame])} nats forward and ${nats(reverse[frame])} reverse.`;
+    const stands = `p has mean ${signed(mean)} and width ${std.toFixed(2)}.`;
     if (frame < data.path.length - 1) return `Step ${frame} of the descent on ${SYMBOL[direction]}: ${stands}`;
     const fit = forwardFit({ distance, share });
     const covers = Math.abs(mean - fit.mean) < 0.5 * distance || distance < 1;
