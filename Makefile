@@ -8,7 +8,7 @@ BIN := .venv/bin
 # mkdocs-material prints a notice about a version of mkdocs that this project does not use.
 export NO_MKDOCS_2_WARNING = 1
 .DEFAULT_GOAL := help
-.PHONY: help install site figures serve check test format bench mutants peers audit constraints clean
+.PHONY: help install site figures serve check test format bench mutants peers audit print constraints clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ mutants: install  ## plant faults in the library and see which its tests miss (h
 
 peers: install  ## compare with current releases of diffusers, torchcfm and others (optional, minutes)
 	@$(BIN)/python scripts/peers.py
+
+print: export FROMNOISE_PRINT = from-noise.pdf
+print: site  ## print the book as one PDF, site/from-noise.pdf (needs a Chromium; minutes)
+	@$(BIN)/python scripts/print_edition.py
 
 audit: site  ## Lighthouse on every kind of page (installs it on first use)
 	@$(BIN)/python scripts/audit/run.py

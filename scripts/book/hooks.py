@@ -57,6 +57,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         _let_warnings_through()
     _choose_notebook_cache(config.plugins["mkdocs-jupyter"].config)
     config.extra["preloads"] = list(fonts.preloads())
+    # Named by `make print`, which puts it there: a link may not lead to what is not made.
+    config.extra["print_edition"] = os.environ.get("FROMNOISE_PRINT", "")
     config.nav = _navigation(config.nav or [])
     return config
 
