@@ -122,6 +122,7 @@ def _links(volume: Volume, page: Page) -> Iterator[Edit]:
     here = address(volume, page.path)
     for link in TARGET.finditer(page.plain):
         path, _, fragment = link["target"].partition("#")
+        path = path.partition("?")[0]  # the state of a widget means nothing in plain text
         if not path or ":" in path:
             continue
         source = posixpath.normpath(posixpath.join(folder, path))

@@ -119,7 +119,7 @@ const spec = {
     let out = 0;
     for (let i = 0; i < points.length; i += 2) out += !(Math.max(Math.abs(points[i]), Math.abs(points[i + 1])) <= REACH);
     const said = [
-      `The points are ${short(far)} from where they should be at this time, and fresh draws are ${short(floor)} from each other.`,
+      `The points are ${short(far)} from where they should be at this time (sliced Wasserstein distance); fresh draws are ${short(floor)} from each other.`,
       out > N / 50 ? `${Math.round((100 * out) / N)} % of them are outside of the picture.` : "",
       ...broken(state),
       state.target !== "x_0" && !state.error ? "A network without error says the same, whatever it is asked for." : "",

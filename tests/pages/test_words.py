@@ -14,7 +14,7 @@ description: A chapter \\d to test with.
 <!-- a note to editors -->
 
 The mean is [[elbo/gap#gap|interval .2f]] of [[given|0.5]], as [@ho2020ddpm, section 2] and
-[@eq:gap] say of `perturb`{.foreign}, [the other](one.md#top) and
+[@eq:gap] say of `perturb`{.foreign}, [the other](one.md?widget=play#top) and
 [`plain`][fromnoise.sample.plain]. See equation [@eq:gap] and [@fig:elbo/gap].
 
 /// predict
