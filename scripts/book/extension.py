@@ -21,6 +21,7 @@ from book import blocks, citations, failures, figures, generated, glossary, guar
 from book.containers import BoxesExtension
 from book.edits import applied, reference_text
 from book.errors import BookError, Problem
+from book.lean import Stretches
 from book.maths import MARK
 from book.sources import SPOKEN, Block, Bracket, Citation, Equation, Fence, Page, parse
 from book.volume import Volume
@@ -63,6 +64,8 @@ class BookExtension(Extension):
         BoxesExtension().extendMarkdown(md)
         md.preprocessors.register(Replacer(md, self.volume), "book", 200)
         md.postprocessors.register(Restorer(md), "book", 1)
+        # After the table of contents and the title of the page were found.
+        md.treeprocessors.register(Stretches(md, self.volume), "book", -50)
 
 
 def slug(value: str, separator: str) -> str:

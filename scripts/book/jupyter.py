@@ -18,6 +18,7 @@ from mkdocs.structure.toc import AnchorLink
 from nbclient.exceptions import CellExecutionError
 
 from book.extension import COLUMN
+from book.lean import in_stretches
 from book.volume import Volume
 
 KERNEL = "fromnoise"
@@ -78,7 +79,8 @@ def clean(content: str, page: Page, volume: Volume) -> str:
     parts.insert(first + 1, _links(page, stem, volume))
     for item in page.toc:
         _toc(item, volume)
-    return "\n".join(tostring(part, encoding="unicode") for part in parts)
+    stretches = in_stretches(parts, builder.DIV)
+    return "\n".join(tostring(part, encoding="unicode") for part in stretches)
 
 
 def _plain(text: HtmlElement) -> list[HtmlElement]:

@@ -52,7 +52,7 @@ def test_boxes_nest_with_equal_slashes(shelf):
     assert re.search(
         r'<div class="exercise" id="exercise-2-1">.*Exercise 2\.1\. Show it', html, re.S
     )
-    assert html.rstrip().endswith("<p>After.</p>")
+    assert html.rstrip().endswith("</details>\n</div>\n<p>After.</p>\n</div>")
 
 
 def test_the_frame_of_a_break_names_what_was_removed(shelf):
@@ -84,7 +84,7 @@ def test_note_fold_and_remember(shelf):
 
 def test_a_library_block_carries_source_imports_and_class(shelf):
     html = shelf.render('```python\n--8<-- "src/fromnoise/sample.py:scale"\n```\n')
-    block = re.search(r"<div [^<>]*>", html)[0]
+    block = re.search(r'<div class="lang[^<>]*>', html)[0]
     assert "language-python" in block
     assert 'data-source="src/fromnoise/sample.py:scale"' in block
     assert "from fromnoise.sample import HALF" in re.sub(r"<[^<>]*>", "", html)
@@ -92,7 +92,7 @@ def test_a_library_block_carries_source_imports_and_class(shelf):
 
 def test_every_python_block_has_its_class(shelf):
     html = shelf.render("```python\nx = 1\n```\n\n```python\n" + "y = " + "1 + " * 30 + "1\n```\n")
-    blocks = re.findall(r'<div class="([^"]*)"', html)
+    blocks = re.findall(r'<div class="(?!stretch)([^"]*)"', html)
     assert all("language-python" in names for names in blocks)
     assert ["wide" in names for names in blocks] == [False, True]
 
