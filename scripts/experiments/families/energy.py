@@ -49,7 +49,11 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         chain_step=0.01,
         restart=0.1,
     )
-    rows, broken, drawn = [], [], {}
+    rows, drawn = [], {}
+    # All chains start anew every time: none is ever longer than a few steps. First with the smaller
+    # step that such chains want, then with the step of the chains that remember.
+    sizes = {"broken": config.short_step, "restarted": rule.chain_step}
+    anew: dict[str, list] = {name: [] for name in sizes}
     for seed in range(config.n_seeds):
         data, test = draws(config, seed)
         model, train_s = clocked(
@@ -71,27 +75,31 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
                 "sample_ms": 1e3 * sample_s,
             }
         )
-        # All chains start anew every time: none is ever longer than a few steps.
-        anew = replace(rule, seed=seed, restart=1.0, chain_step=config.short_step)
-        short = fit(data, config.width, anew)
-        start = short.start(config.n_test, generator)
-        near = langevin(short.score, start, config.n_chain_steps, config.short_step, generator)
-        far = langevin(short.score, near, config.n_long, config.short_step, generator)
-        broken.append(
-            {
-                **{f"short_{key}": value for key, value in judged(config, near, test).items()},
-                **{f"long_{key}": value for key, value in judged(config, far, test).items()},
-                "excess": excess(short.log_prob(test), test),
-            }
-        )
-        if seed == 0:
-            drawn = {
-                name: rounded(points, config.n_drawn)
-                for name, points in (("ring", x), ("start", start), ("short", near), ("long", far))
-            }
+        for name, size in sizes.items():
+            short = fit(data, config.width, replace(rule, seed=seed, restart=1.0, chain_step=size))
+            start = short.start(config.n_test, generator)
+            near = langevin(short.score, start, config.n_chain_steps, size, generator)
+            far = langevin(short.score, near, config.n_long, size, generator)
+            anew[name].append(
+                {
+                    **{f"short_{key}": value for key, value in judged(config, near, test).items()},
+                    **{f"long_{key}": value for key, value in judged(config, far, test).items()},
+                    "excess": excess(short.log_prob(test), test),
+                }
+            )
+            if seed == 0 and name == "broken":
+                drawn = {
+                    key: rounded(points, config.n_drawn)
+                    for key, points in (
+                        ("ring", x),
+                        ("start", start),
+                        ("short", near),
+                        ("long", far),
+                    )
+                }
     return {
         "whole": over(rows),
-        "broken": over(broken),
+        **{name: over(found) for name, found in anew.items()},
         "parameters": n_parameters(model),
         "calls": config.n_sampling,
         "steps": n_steps,

@@ -29,6 +29,7 @@ class Config:
     n_steps: int = 700
     n_images: int | None = None
     n_importance: int = 64
+    n_folds: int = 2
     n_shown: int = 6
 
 
@@ -54,7 +55,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
             if seed == config.seed:
                 results[name] = {"picture": pictures}
         results[name] |= over_seeds(rows)
-    real = c2st(train[: len(test)], test)
+    real = c2st(train[: len(test)], test, config.n_folds)
     results["real_c2st"] = real
     results["originals"] = ((test[: config.n_shown] + 1) * 80).round().int().tolist()
     return results
@@ -70,8 +71,8 @@ def measured(model, train, test, config, seed) -> tuple[dict[str, float], dict]:
     copies = model.likelihood.sample(model.decode(model.encode(train[: len(test)])[0]), generator)
     samples = model.sample(len(test), generator)
     row |= {
-        "c2st_samples": c2st(samples, test),
-        "c2st_copies": c2st(copies, test),
+        "c2st_samples": c2st(samples, test, config.n_folds),
+        "c2st_copies": c2st(copies, test, config.n_folds),
         "code_spread": float(z_mean.std(0).square().mean().sqrt()),
         "code_noise": float(torch.exp(0.5 * z_log_var).mean()),
     }
