@@ -139,6 +139,7 @@ def test_bits_of_zlib_are_those_of_the_file():
     ]
     assert found[0] < found[1]
     assert zlib_bits(torch.tensor([[0, 255]])).tolist() == [8 * len(zlib.compress(b"\0\xff", 9))]
+    assert zlib_bits(torch.tensor([[7, 7]])).tolist() == [8 * len(zlib.compress(b"\7\7", 9))]
     for wrong in ([256, 256], [0, 256], [-1, 5]):
         with pytest.raises(ValueError, match=r"0\.\.255, got"):
             zlib_bits(torch.tensor([wrong]))
