@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    return fonts.site_files()
+    return fonts.site_files(frozenset("Łx"))
 
 
 def opened(data: bytes) -> TTFont:
@@ -42,8 +42,25 @@ def test_a_face_draws_english_text(name, files):
 
 def test_fonts_of_one_page_stay_light(files):
     first = sum(len(files[path]) for path in fonts.preloads())
-    assert first < 125_000
+    assert first < 75_000
     assert max(len(data) for data in files.values()) < 40_000
+
+
+def test_a_face_asked_for_ahead_has_what_the_site_says_and_no_more(files):
+    source = fonts.cut(fonts.FACES[0])
+    rare = "ÿ"
+    assert ord(rare) in source.getBestCmap()
+    assert ord(rare) not in opened(files["assets/fonts/serif.woff2"]).getBestCmap()
+    with_rare = fonts.narrowed(source, frozenset(rare))
+    assert ord(rare) in with_rare.getBestCmap()
+    widths = [font["hmtx"][font.getBestCmap()[ord(rare)]] for font in (with_rare, source)]
+    assert widths[0] == widths[1]
+
+
+def test_letters_keep_their_kerning_when_the_face_is_cut():
+    cut = fonts.narrowed(fonts.cut(fonts.FACES[0]), frozenset())
+    features = {record.FeatureTag for record in cut["GPOS"].table.FeatureList.FeatureRecord}
+    assert "kern" in features
 
 
 @pytest.mark.parametrize("family", fonts.FALLBACKS)

@@ -1,8 +1,8 @@
 """The fonts of the page and of the figures, made from the @fontsource packages at build time.
 
-Each face is cut to the weights and optical size the style sheet uses. The style sheet of faces is
-written here too, with fallbacks adjusted to the metrics of our fonts, so that text keeps its place
-when a font arrives late.
+Each face is cut to the weights and optical size the style sheet uses, and those that every page
+asks for to the characters of the site. The style sheet of faces is written here too, with fallbacks
+adjusted to the metrics of our fonts, so that text keeps its place when a font arrives late.
 
     python scripts/book/fonts.py        make the fonts of the figures
 """
@@ -113,6 +113,11 @@ FREQUENCY = {
 }  # fmt: skip
 
 
+# Kept whatever the site says: what a reader or a script may write.
+ALWAYS = frozenset(map(chr, range(0x20, 0x7F))) | set("\u00a0éèüöäß°±²³µ·×÷–—‘’“”…−")
+FEATURES = ["ccmp", "kern", "liga", "locl", "mark", "tnum"]
+
+
 class FontError(Exception):
     """A font package is missing."""
 
@@ -137,6 +142,20 @@ def cut(face: Face, root: Path = ROOT) -> Any:
     # The time stamp in the file must not move, or equal inputs would give unequal bytes.
     font = TTFont(source, recalcTimestamp=False)
     return instancer.instantiateVariableFont(font, dict(face.limits))
+
+
+def narrowed(font: Any, characters: frozenset[str]) -> Any:
+    """The font with these characters and no others."""
+    from fontTools import subset
+    from fontTools.ttLib import TTFont
+
+    # The cutter trips over tables that were narrowed and not yet written.
+    font = TTFont(io.BytesIO(written(font, None)), recalcTimestamp=False)
+    options = subset.Options(layout_features=FEATURES, hinting=False, recalc_timestamp=False)
+    cutter = subset.Subsetter(options)
+    cutter.populate(unicodes=sorted(map(ord, characters | ALWAYS)))
+    cutter.subset(font)
+    return font
 
 
 def written(font: Any, flavor: str | None) -> bytes:
@@ -195,20 +214,23 @@ def fingerprint(root: Path = ROOT) -> str:
     return digest.hexdigest()
 
 
-def site_files(root: Path = ROOT) -> dict[str, bytes]:
+def site_files(characters: frozenset[str], root: Path = ROOT) -> dict[str, bytes]:
     """Font files and their style sheet, by path in the site; made once and kept in `.build`."""
-    folder = root / ".build" / "fonts" / "site"
+    key = hashlib.sha256((fingerprint(root) + "".join(sorted(characters))).encode()).hexdigest()
+    folder = root / ".build" / "fonts" / "site" / key[:16]
     stamp = folder / "stamp"
-    key = fingerprint(root)
     paths = {f"assets/fonts/{face.name}.woff2": folder / f"{face.name}.woff2" for face in FACES}
     paths["assets/stylesheets/fonts.css"] = folder / "fonts.css"
-    if not (stamp.exists() and stamp.read_text() == key):
+    if not stamp.exists():
         fonts = {face.name: cut(face, root) for face in FACES}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "fonts.css").write_text(stylesheet(fonts, root))
-        for name, font in fonts.items():
-            (folder / f"{name}.woff2").write_bytes(written(font, "woff2"))
-        stamp.write_text(key)
+        for face in FACES:
+            font = fonts[face.name]
+            if face.preload:
+                font = narrowed(font, characters)
+            (folder / f"{face.name}.woff2").write_bytes(written(font, "woff2"))
+        stamp.touch()
     return {target: path.read_bytes() for target, path in paths.items()}
 
 

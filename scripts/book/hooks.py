@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402 -- the path to the package comes before its imports
 
+import html
 import logging
 import os
 import re
@@ -195,11 +196,13 @@ def on_env(env: Any, config: MkDocsConfig, files: Files) -> Any:
     _report([*VOLUME.late, *formulas.problems])
     drawn: set[str] = set()
     classes: set[str] = set()
+    said: set[str] = set()
     for file in files.documentation_pages():
         page = file.page
         if page is None or page.content is None:
             continue
         page.content = formulas.fill(page.content)
+        said |= set(html.unescape(page.content))
         page.title = formulas.plain(page.title) if page.title else page.title
         if page.meta and page.meta.get("description"):
             page.meta["description"] = formulas.plain(page.meta["description"])
@@ -211,8 +214,11 @@ def on_env(env: Any, config: MkDocsConfig, files: Files) -> Any:
     try:
         sheet = mathfont.stylesheet(ROOT, classes, formulas.style_rules())
         made = {mathfont.SHEET_PATH: sheet, mathfont.FONT_PATH: mathfont.cut(ROOT, drawn)}
-        made |= fonts.site_files(ROOT)
         made |= widgets.site_files(VOLUME)
+        for path, content in made.items():
+            if path.endswith(".js"):
+                said |= set(content if isinstance(content, str) else content.decode())
+        made |= fonts.site_files(frozenset(said), ROOT)
     except (BookError, fonts.FontError) as error:
         raise PluginError(str(error)) from error
     for path, content in made.items():
