@@ -20,6 +20,7 @@ try:
         foreign,
         leftovers,
         links,
+        machines,
         names,
         navigation,
         numbers,
@@ -43,6 +44,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHECKS: dict[str, Callable[[Book], Iterator[Fault]]] = {
     "pages": pages.check,
     "links": links.check,
+    "machines": machines.check,
     "leftovers": leftovers.check,
     "foreign": foreign.check,
     "navigation": navigation.check,

@@ -1,14 +1,17 @@
 """A whole small site is built by mkdocs, strictly, and refuses faults in one sentence each."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from book import disk
 from book.node import ensure_packages
 from book.volume import navigation
 
@@ -48,7 +51,7 @@ def site(tmp_path_factory, new_shelf) -> Path:
     for folder in ("scripts/book", "scripts/building", "src/fromnoise", "docs/overrides"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "docs/assets", root / "docs/assets")
-    for file in ("package.json", "package-lock.json", "constraints.txt"):
+    for file in ("package.json", "package-lock.json", "constraints.txt", "CITATION.cff"):
         shutil.copy(ROOT / file, root / file)
     (root / "node_modules").symlink_to(ROOT / "node_modules")
     shelf = new_shelf(root)
@@ -67,8 +70,9 @@ def site(tmp_path_factory, new_shelf) -> Path:
     return root
 
 
-def build(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def build(root: Path, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "FROMNOISE_EXECUTE": "false"}
+    environment |= {"SITE_URL": "", "REPO_URL": "", **settings}
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", *options],
         cwd=root,
@@ -118,6 +122,42 @@ def test_a_sound_site_is_built_without_a_word(site):
             head = script.partition(">")[0]
             assert "src=" in head or 'type="application/json"' in head, file
         assert not {c for c in text if "\ue000" <= c <= "\uf8ff"}, file
+
+
+def test_what_machines_read_and_the_archive_are_made(site):
+    assert build(site).returncode == 0
+    made = site / "site"
+    page = (made / "chapters/elbo/index.html").read_text(encoding="utf-8")
+    assert 'type="text/markdown" href="index.html.md"' in page
+    plain = (made / "chapters/elbo/index.html.md").read_text(encoding="utf-8")
+    assert "So $p(x \\mid z)$ costs 0.61 nats, as [Ho et al. 2020] say in equation (1.1)." in plain
+    assert "(../../reference/diffusion/index.html.md#fromnoise.diffusion.perturb)" in plain
+    assert "](chapters/elbo/index.html.md): " in (made / "llms.txt").read_text(encoding="utf-8")
+    assert '<meta name="citation_title" content="The chapter">' in page
+    assert not (made / "sitemap.xml").exists()
+    archive = (made / disk.ARCHIVE).read_bytes()
+    with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+        copy = packed.read("from-noise/chapters/elbo/index.html").decode("utf-8")
+    assert 'href="../../ledger/index.html#ledger-eq-gap"' in copy
+    assert 'rel="preload"' not in copy
+    assert disk.ARCHIVE not in copy
+    assert build(site).returncode == 0
+    assert (made / disk.ARCHIVE).read_bytes() == archive, "the same sources, other bytes"
+
+
+def test_a_site_that_knows_its_address_says_it(site):
+    shelf_figure = site / "docs/figures/home"
+    shutil.copytree(ROOT / "docs/figures/home", shelf_figure, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "scripts/experiments/home", site / "scripts/experiments/home")
+    done = build(site, "--site-dir", "known", SITE_URL="https://example.org/book/")
+    assert done.returncode == 0, done.stderr[-3000:]
+    places = (site / "known/sitemap.xml").read_text(encoding="utf-8")
+    assert "<loc>https://example.org/book/chapters/elbo/</loc>" in places
+    assert "lastmod" not in places
+    page = (site / "known/chapters/elbo/index.html").read_text(encoding="utf-8")
+    assert '<meta property="og:image" content="https://example.org/book/assets/images/' in page
+    assert (site / "known/assets/images/share.png").is_file()
+    assert "](https://example.org/book/chapters/elbo/" in (site / "known/llms.txt").read_text()
 
 
 def test_links_hold_without_directory_addresses(site):

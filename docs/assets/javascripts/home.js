@@ -10,7 +10,8 @@
 async function start(figure) {
   const drawing = figure.querySelector("img");
   const source = drawing.src.replace(/(\.dark)?\.svg.*$/, ".json");
-  const answer = await fetch(source).catch(() => null); // from disk there is nothing to fetch
+  if (location.protocol === "file:") return; // nothing can be fetched from disk
+  const answer = await fetch(source).catch(() => null);
   if (!answer?.ok) return;
   const { whole, broken, removed, columns, levels } = (await answer.json()).results;
   const last = whole[0].length - 1;
