@@ -1,7 +1,7 @@
 // One Gaussian against two bells: both divergences, and a descent along either.
 
 import { open } from "./kit.mjs";
-import { costs, descend, forwardFit, gaussianLogProb, twoBells } from "./maths/fitting.mjs";
+import { costs, descend, gaussianLogProb, twoBells } from "./maths/fitting.mjs";
 import { axes, canvas, color, fresh, line, words } from "./paint.mjs";
 
 const WINDOW = [-9, 9, 0, 0.46];
@@ -79,16 +79,23 @@ export default (figure) => open(figure, {
   },
 
   describe({ state, data, frame }) {
-    const { direction, distance, share } = state;
-    const { mean, std } = data.path[frame];
-    const stands = `p has mean ${signed(mean)} and width ${std.toFixed(2)}.`;
-    if (frame < data.path.length - 1) return `Step ${frame} of the descent on ${SYMBOL[direction]}: ${stands}`;
-    const fit = forwardFit({ distance, share });
-    const covers = Math.abs(mean - fit.mean) < 0.5 * distance || distance < 1;
-    return `The descent on ${SYMBOL[direction]} rests: ${stands} ${covers
-      ? "It covers both bells." : `It sits on the ${mean < 0 ? "left" : "right"} bell and ignores the other.`}`;
+    const stands = standing(data.path[frame], state);
+    if (frame === 0) return `Before the descent on ${SYMBOL[state.direction]}, ${stands}.`;
+    if (frame < data.path.length - 1) {
+      return `At step ${frame} of the descent on ${SYMBOL[state.direction]}, ${stands}.`;
+    }
+    return `The descent on ${SYMBOL[state.direction]} has come to rest: ${stands}.`;
   },
 });
+
+function standing({ mean, std }, { distance }) {
+  const reaches = (bell) => Math.abs(bell - mean) < 1.6 * std;
+  if (distance < 1) return `p is ${std < 0.8 ? "narrower than the data" : "about as wide as the data"}`;
+  if (reaches(-distance) && reaches(distance)) return "p covers both bells, and the valley between";
+  if (reaches(-distance)) return "p covers the left bell and leaves the right one out";
+  if (reaches(distance)) return "p covers the right bell and leaves the left one out";
+  return "p covers neither bell";
+}
 
 function drawBells(ground, { q, path }, { distance }, frame) {
   if (!ground) return;
@@ -140,12 +147,13 @@ function drawCourse(ground, { path, forward, reverse }, direction, frame) {
     context.arc(at.x(frame), at.y(Math.min(values[frame], top)), 3.5, 0, 2 * Math.PI);
     context.fill();
   }
-  // Each label keeps clear of the other line: above the higher, below the lower.
-  labels.sort((a, b) => b[0].at(-1) - a[0].at(-1)).forEach(([values, name, key], i) => {
-    const end = at.y(Math.min(values.at(-1), top));
-    const above = i === 0 && end > 20;
-    const place = above ? end - 8 : Math.min(end + 16, at.y(0) - 4 - 16 * Number(i === 0));
-    words(context, `${SYMBOL[key]} ${nats(values[frame])}`, at.x(path.length - 1), place, name, "right");
+  // A label stands above its line; where the lines are close, the lower one's stands below.
+  labels.sort((a, b) => b[0].at(-1) - a[0].at(-1));
+  const ends = labels.map(([values]) => at.y(Math.min(values.at(-1), top)));
+  labels.forEach(([, name, key], i) => {
+    const below = i === 1 && ends[1] - ends[0] < 22;
+    const place = below ? Math.min(ends[i] + 15, at.y(0) - 4) : Math.max(ends[i] - 8, 12);
+    words(context, SYMBOL[key], at.x(path.length - 1), place, name, "right");
   });
 }
 

@@ -113,7 +113,7 @@ export default (figure) => open(figure, {
     const advised = advice(holes, found, area);
     const saves = REGIONS.map((_, r) => saved(raid, deadly, r, ARMOR).saved);
     return {
-      area, deadly, raid, back, found, advised, saves,
+      area, deadly, raid, back, holes, found, advised, saves,
       chance: chanceToReturn(fleet),
       lost: state.planes - back,
       shares: holes.map((mean) => mean / total(holes)),
@@ -138,6 +138,15 @@ export default (figure) => open(figure, {
     drawPlane(fresh(parts.plane), state, data);
   },
 
+  numbers({ state, data }) {
+    const { back, holes } = data;
+    const each = back ? total(holes) : NaN;
+    return [
+      { key: "returned", label: "Returned", value: back, text: `${back} of ${state.planes}` },
+      { key: "each", label: "Holes on each", value: each, text: back ? each.toFixed(2) : "–" },
+    ];
+  },
+
   describe({ state, data }) {
     const { back, lost, advised, shares, saves } = data;
     if (advised.mostHoles === null) return `${back} of ${state.planes} planes return, without a hole.`;
@@ -148,8 +157,10 @@ export default (figure) => open(figure, {
     const region = Number(state.armor);
     const yours = `Armor on the ${REGIONS[region]} saves ${saves[region]} of the ${lost} lost planes.`;
     if (advised.bayes === null) return `${first} ${yours}`;
-    return `${first} ${yours} Corrected for the planes that are gone, the holes point to the ${
-      REGIONS[advised.bayes]}, where it saves ${saves[advised.bayes]}.`;
+    const gone = "Corrected for the planes that are gone, the holes point";
+    if (advised.bayes === region) return `${first} ${yours} ${gone} there too.`;
+    return `${first} ${yours} ${gone} to the ${REGIONS[advised.bayes]}, where it saves ${
+      saves[advised.bayes]}.`;
   },
 });
 
