@@ -8,7 +8,7 @@ BIN := .venv/bin
 # mkdocs-material prints a notice about a version of mkdocs that this project does not use.
 export NO_MKDOCS_2_WARNING = 1
 .DEFAULT_GOAL := help
-.PHONY: help install site figures serve check test format bench mutants peers audit print constraints clean
+.PHONY: help install site figures serve check test format bench mutants peers audit notebooks print constraints clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ print: site  ## print the book as one PDF, site/from-noise.pdf (needs a Chromium
 
 audit: site  ## Lighthouse on every kind of page (installs it on first use)
 	@$(BIN)/python scripts/audit/run.py
+
+notebooks: install  ## push the companion notebooks to the branch that Colab opens (REPO_URL, TOKEN)
+	@$(BIN)/python scripts/publish_notebooks.py
 
 constraints: install  ## pin the versions that are installed now
 	@(sed -n 1p constraints.txt; $(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check | sed 's/+cpu//') > .constraints.new

@@ -188,11 +188,14 @@ def companions(volume: Volume) -> str:
     for path in notebooks.chapters_with_code(volume):
         page = volume.pages[path]
         source = f"notebooks/{page.stem}.ipynb"
+        of_which = f'<span class="visually-hidden">the notebook of {html.escape(page.title)}</span>'
+        file = volume.href(notebooks.download(volume, page.stem))
+        ways = [f'<a href="{file}" download>download {of_which}</a>']
+        if address := notebooks.colab(volume, page.stem):
+            ways.append(f'<a href="{address}">open in Colab {of_which}</a>')
         rows.append(
             f'<li><a href="{volume.href(source)}">{html.escape(page.title)}</a> '
-            f'(<a href="{volume.href(notebooks.download(volume, page.stem))}" download>download '
-            f'<span class="visually-hidden">the notebook of {html.escape(page.title)}</span>'
-            f"</a>)</li>"
+            f"({', '.join(ways)})</li>"
         )
     return f'<ul class="companions">{"".join(rows)}</ul>' if rows else "<p>None yet.</p>"
 

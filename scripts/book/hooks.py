@@ -51,6 +51,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.markdown_extensions = [*extensions, BookExtension(VOLUME)]
     config.mdx_configs.setdefault("toc", {})["slugify"] = slug
     VOLUME.root, VOLUME.docs = ROOT, Path(config.docs_dir)
+    VOLUME.repository = config.repo_url or ""
     VOLUME.formulas = new_formulas(ROOT)
     VOLUME.late = []
     VOLUME.load()

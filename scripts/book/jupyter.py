@@ -17,6 +17,7 @@ from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import AnchorLink
 from nbclient.exceptions import CellExecutionError
 
+from book import notebooks
 from book.extension import COLUMN
 from book.lean import in_stretches
 from book.volume import Volume
@@ -113,14 +114,11 @@ def _output(output: HtmlElement) -> list[HtmlElement]:
 
 
 def _links(page: Page, stem: str, volume: Volume) -> HtmlElement:
-    chapter = volume.href(f"chapters/{stem}.md")
-    return builder.P(
-        builder.A("Download this notebook", href=f"{stem}.ipynb", download=""),
-        " or go back to ",
-        builder.A("its chapter", href=chapter),
-        ".",
-        {"class": "notebook-links"},
-    )
+    ways = [builder.A("Download this notebook", href=f"{stem}.ipynb", download="")]
+    if address := notebooks.colab(volume, stem):
+        ways += [", ", builder.A("open it in Colab", href=address)]
+    back = builder.A("its chapter", href=volume.href(f"chapters/{stem}.md"))
+    return builder.P(*ways, " or go back to ", back, ".", {"class": "notebook-links"})
 
 
 def _formulas(cell: HtmlElement, volume: Volume) -> None:

@@ -14,6 +14,15 @@ from book.sources import Page
 from book.volume import Volume
 
 FOLDER = ".build/notebooks/docs"
+BRANCH = "notebooks"
+"""Of the public repository: scripts/publish_notebooks.py puts them there, at its top."""
+GITHUB = re.compile(r"https://github\.com/(?P<name>[\w.-]+/[\w.-]+?)(?:\.git)?/?")
+INSTALL = """\
+try:
+    import fromnoise
+except ModuleNotFoundError:
+    %pip install --quiet "fromnoise @ git+https://github.com/{name}"
+"""
 
 
 def chapters_with_code(volume: Volume) -> list[str]:
@@ -29,6 +38,15 @@ def download(volume: Volume, stem: str) -> str:
     """Address, from the root of the site, of the notebook's file."""
     page = volume.urls.get(f"notebooks/{stem}.ipynb", f"notebooks/{stem}/")
     return f"{page.rpartition('/')[0]}/{stem}.ipynb"
+
+
+def colab(volume: Volume, stem: str) -> str:
+    """Where Colab opens the notebook; empty unless the repository is one that it can read."""
+    found = GITHUB.fullmatch(volume.repository)
+    if not found:
+        return ""
+    name = found["name"]
+    return f"https://colab.research.google.com/github/{name}/blob/{BRANCH}/{stem}.ipynb"
 
 
 def write(volume: Volume) -> list[str]:
@@ -64,6 +82,8 @@ def companion(volume: Volume, page: Page, stamp: str) -> nbformat.NotebookNode:
             "the cells below it again: that is the quickest way to see how it breaks."
         )
     ]
+    if found := GITHUB.fullmatch(volume.repository):
+        cells.append(new_code_cell(INSTALL.format(name=found["name"]).rstrip("\n")))
     events: list[tuple[int, str, object]] = [
         (h.start, "heading", h) for h in page.headings if h.level > 1
     ]

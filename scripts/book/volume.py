@@ -37,6 +37,8 @@ class Volume:
     urls: dict[str, str] = field(default_factory=dict)
     current: str = ""
     is_draft: bool = False
+    repository: str = ""
+    """Where the sources are public, if anywhere."""
     formulas: maths.Formulas = None  # type: ignore[assignment]
     late: list[Problem] = field(default_factory=list)
     """Problems met while rendering, such as in a docstring."""
