@@ -4,11 +4,12 @@ SIZE ?= full
 DEVICE ?= auto
 JOBS ?=
 PORT ?= 8000
+GENERATOR ?= properdocs
 BIN := .venv/bin
 # mkdocs-material prints a notice about a version of mkdocs that this project does not use.
 export NO_MKDOCS_2_WARNING = 1
 .DEFAULT_GOAL := help
-.PHONY: help install site figures serve check test format bench mutants peers audit notebooks print constraints clean
+.PHONY: help install site figures serve check test format bench mutants peers audit notebooks print exit constraints clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +58,9 @@ peers: install  ## compare with current releases of diffusers, torchcfm and othe
 print: export FROMNOISE_PRINT = from-noise.pdf
 print: site  ## print the book as one PDF, site/from-noise.pdf (needs a Chromium; minutes)
 	@$(BIN)/python scripts/print_edition.py
+
+exit: install  ## build the same pages by another generator and compare (GENERATOR=properdocs|zensical; minutes)
+	@$(BIN)/python scripts/exit.py $(GENERATOR)
 
 audit: site  ## Lighthouse on every kind of page (installs it on first use)
 	@$(BIN)/python scripts/audit/run.py
