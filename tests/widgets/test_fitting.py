@@ -1,7 +1,7 @@
 """One Gaussian against two bells: the widget's divergences, slopes and descent."""
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -79,13 +79,28 @@ def test_slopes_are_the_derivatives(javascript, direction) -> None:
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
-def test_no_step_of_a_descent_goes_up(javascript, direction) -> None:
-    rows = inputs()[:60]
+def test_no_step_of_a_descent_goes_up_and_it_ends_at_rest(javascript, direction) -> None:
+    rows = inputs()[:150]
+    # Wide models over bells far apart, where a bolder descent swings to and fro.
+    rows += [
+        {"mean": mean, "std": std, "distance": 5.0, "share": share}
+        for mean, std, share in product((-1.0, 0.0, 3.0), (1.0, 2.0, 5.0), (0.5, 0.6))
+    ]
     paths = javascript(MODULE, *(["descend", direction, *split(row)] for row in rows))
-    for row, path in zip(rows, paths, strict=True):
+    ends = javascript(
+        MODULE,
+        *(
+            ["gradient", direction, path[-1], split(row)[1]]
+            for row, path in zip(rows, paths, strict=True)
+        ),
+    )
+    for row, path, slope in zip(rows, paths, ends, strict=True):
         costs = [package(direction, {**row, **model}) for model in path]
         assert path[0] == split(row)[0]
         assert all(b <= a + 1e-9 for a, b in pairwise(costs))
+        assert len(path) < 300
+        assert abs(slope["mean"] * path[-1]["std"]) < 1e-3
+        assert abs(slope["logStd"]) < 1e-3
 
 
 def test_the_forward_descent_ends_at_the_moments_of_the_data(javascript) -> None:

@@ -70,22 +70,33 @@ function logSlope({ distance, share }) {
 /**
  * Gradient descent on a divergence, from a start: all models on the way, the start first.
  * Steps are measured in the model's own width (the natural gradient), or a wide model would crawl
- * and a narrow one jump; none moves it by more than `most` of its width.
+ * and a narrow one jump; none moves it by more than a quarter of its width, and a step that would
+ * go up is halved until it does not.
  */
-export function descend(direction, start, data, { rate = 0.25, most = 0.25, steps = 200 } = {}) {
+export function descend(direction, start, data, steps = 300) {
   const slope = logSlope(data);
+  const logQ = twoBells(GRID, data.distance, data.share);
   const path = [start];
-  const cut = (value) => Math.min(Math.max(value, -most), most);
-  for (let k = 0; k < steps; k += 1) {
+  let cost = divergence(direction, start, data, logQ);
+  let rate = 0.25;
+  while (path.length <= steps) {
     const { mean, std } = path.at(-1);
     const found = gradient(direction, { mean, std }, data, slope);
-    const byMean = cut(-rate * std * found.mean);
-    const byLogStd = cut(-0.5 * rate * found.logStd);
-    if (Math.hypot(byMean, byLogStd) < 1e-4) break;
-    path.push({ mean: mean + std * byMean, std: std * Math.exp(byLogStd) });
+    const byMean = cut(rate * std * found.mean);
+    const byLogStd = cut(0.5 * rate * found.logStd);
+    if (Math.hypot(byMean, byLogStd) < 4e-4 * rate) break;
+    const next = { mean: mean - std * byMean, std: std * Math.exp(-byLogStd) };
+    const then = divergence(direction, next, data, logQ);
+    if (then > cost) rate /= 2;
+    else {
+      path.push(next);
+      cost = then;
+    }
   }
   return path;
 }
+
+const cut = (value) => Math.min(Math.max(value, -0.25), 0.25);
 
 /** The divergence in both directions of every model on a path. */
 export function costs(path, data) {
