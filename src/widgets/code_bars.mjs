@@ -153,7 +153,7 @@ export default (figure) => open(figure, {
       return `The belief is the truth: a symbol costs ${said(floor)} bits, the entropy, and no belief `
         + `pays less. Huffman's words take ${said(words)}.`;
     }
-    return `The data have an entropy of ${said(floor)} bits. Believing p, a symbol costs ${said(cross)}: `
+    return `The data have an entropy of ${said(floor)} bits. Under the belief p a symbol costs ${said(cross)}: `
       + `${said(forward)} more, which is D(q ‖ p). Words made for p take ${said(words)}. ${both}`;
   },
 });
