@@ -22,16 +22,17 @@ def entries(volume: Volume) -> list[Entry]:
             "location": f"{volume.urls.get(found.page, found.page)}#eq-{name}",
             "title": f"Equation ({found.number}): {spoken(name, found)}",
             "text": f"<p>{_text(volume, name, found)}</p>",
-            # Of two names that hold all that was typed, the shorter is meant.
-            "boost": 0.6 + 1 / len(spoken(name, found).split()),
+            # Of two labels that hold all that was typed, the shorter is meant.
+            "boost": 0.6 + 1 / len(name.split("-")),
         }
         for name, found in volume.equations.items()
     ]
 
 
 def spoken(name: str, found: Numbered) -> str:
-    """What people call an equation: the name it was given, or its label as words."""
-    return html.escape(found.item.called or name.replace("-", " "), quote=False)
+    """What people call an equation and its label, or only the label, as words."""
+    called = found.item.called
+    return html.escape(f"{called} ({name})" if called else name.replace("-", " "), quote=False)
 
 
 def _text(volume: Volume, name: str, found: Numbered) -> str:

@@ -14,6 +14,8 @@ NAMES = [
     ("elbo-gap", "chapters/elbo/#eq-elbo-gap"),
     ("elbo gap", "chapters/elbo/#eq-elbo-gap"),
     ("vae-kl", "chapters/vae/#eq-vae-kl"),
+    ("reparameterization trick", "chapters/vae/#eq-reparameterize"),
+    ("RoPE", "chapters/text/#eq-text-rotary"),
     ("fokker-planck", "chapters/sde/#eq-sde-fokker-planck"),
     ("ddim_step", "reference/samplers/#fromnoise.samplers.ddim_step"),
     ("kl_diagonal", "reference/gaussian_kl/#fromnoise.gaussian_kl.kl_diagonal"),

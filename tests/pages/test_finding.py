@@ -30,7 +30,7 @@ def entries(shelf, text=CHAPTER):
 def test_an_entry_leads_to_the_equation_and_says_what_it_is(shelf):
     first, second = entries(shelf)
     assert first["location"] == "chapters/elbo.md#eq-gap"
-    assert first["title"] == "Equation (2.1): Gibbs' inequality"
+    assert first["title"] == "Equation (2.1): Gibbs' inequality (gap)"
     assert first["text"] == (
         "<p>gap. The chapter. Both sides by quadrature. Gibbs' inequality, (equation 2.1 of the "
         "chapter) of x with a > b^* and 43%, says that</p>"
@@ -41,11 +41,11 @@ def test_an_entry_leads_to_the_equation_and_says_what_it_is(shelf):
     )
 
 
-def test_of_two_names_the_shorter_counts_for_more(shelf):
+def test_of_two_labels_the_shorter_counts_for_more(shelf):
     first, second = entries(shelf)
     assert first["boost"] > second["boost"]
 
 
 def test_a_name_is_text_and_no_markup(shelf):
     first, _ = entries(shelf, CHAPTER.replace("called: Gibbs' inequality", "called: a < b"))
-    assert first["title"] == "Equation (2.1): a &lt; b"
+    assert first["title"] == "Equation (2.1): a &lt; b (gap)"
