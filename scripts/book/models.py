@@ -84,6 +84,20 @@ def _text(experiment: str, weights: str, loader: str) -> Published:
     return Published(experiment, weights, f"experiments.text._published:{loader}", inputs)
 
 
+def _board() -> dict[str, "Tensor"]:
+    import torch
+
+    keep = torch.tensor([[1.0, 0.0, 1.0, 0.5, 1.0, 0.0, 1.0, 0.0, 1.0]] * 2)
+    return _digits() | {"keep": keep, "put": 1 - keep, "row": torch.tensor([0, 7])}
+
+
+def _images() -> dict[str, "Tensor"]:
+    import torch
+
+    return {"images": torch.zeros(2, 1, 8, 8)}
+
+
+LESIONS = "experiments.lesions._published"
 # name that widgets call it by: where it comes from
 MODELS = {
     "digits": DIGITS,
@@ -91,6 +105,13 @@ MODELS = {
     "vae_map": _map("vae/latent_map", "whole"),
     "vae_map_without_kl": _map("vae/holes", "without_kl"),
     "vae_map_too_strong": _map("vae/holes", "too_strong"),
+    "lesion_board": replace(
+        DIGITS,
+        loader=f"{LESIONS}:load_board",
+        inputs=_board,
+        outputs=("velocity", "digit", "class"),
+    ),
+    "judge": Published("lesions/steer", "judge", f"{LESIONS}:load_judge", _images),
     "text_masked": _text("text/budget", "masked", "load_masked"),
     "text_without_distances": _text("text/distances", "masked_cut", "load_without_distances"),
 }
@@ -150,6 +171,7 @@ def _export(root: Path, name: str, published: Published) -> bytes:
 
     # The exporter tells of packages that it would know how to export if they were here.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # of empty lists, whose type is plain here
 
     from fromnoise.export import export_network
 

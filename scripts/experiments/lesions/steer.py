@@ -15,9 +15,11 @@ from fromnoise.datasets import Split, digits
 from fromnoise.evaluation import train_classifier
 from fromnoise.lesions import Lesion, lesioned
 from fromnoise.networks import UNet
+from fromnoise.provenance import save_tensors
 from fromnoise.samplers import uniform_times
 
 needs = ("lesions/blocks",)
+publishes = ("judge",)
 MODULES = {"class": "up.1.0", "random": "up.1.0", "last": "up.0.0"}
 """Where each kind is added: the class, a random direction, the class at the last block."""
 
@@ -43,6 +45,7 @@ SIZES = {
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     data = digits()
     judge = train_classifier(*data.validation, n_steps=config.judge_steps, seed=0)
+    save_tensors(workdir / "judge.safetensors", dict(judge.state_dict()))
     wanted = torch.arange(10).repeat_interleave(config.n_per_class)
     recorded_images = first(data.train, config.n_recorded)
     kinds = tuple(MODULES)
