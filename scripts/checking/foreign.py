@@ -1,7 +1,7 @@
 """No page, style, script or drawing loads anything from another host, or names this one.
 
 A link that a reader follows may lead anywhere; a resource may not. The theme's own script holds a
-few addresses for features that this site leaves off. They are listed here one by one, with the
+few addresses for features that this site leaves off, and so does what runs networks. They are listed here one by one, with the
 reason why they are never fetched, and the browser tests watch that none ever is.
 """
 
@@ -25,6 +25,7 @@ INERT = {
     "https://github.com/isaacs/node-glob/issues/": "in the text of an error",
     "https://bit.ly/2s3ChXG": "in the text of a warning of the search library",
     "https://unpkg.com/iframe-worker": "search from disk; the policy refuses it",
+    "https://web.dev/cross-origin-isolation-guide/": "in a warning of what runs the networks",
 }
 THEME = "assets/javascripts/"
 SCRIPTS = ("*.js", "*.mjs", "*.cjs")
