@@ -1,8 +1,8 @@
 """No page, style, script or drawing loads anything from another host, or names this one.
 
-A link that a reader follows may lead anywhere; a resource may not. The theme's own script holds a
-few addresses for features that this site leaves off, and so does what runs networks. They are listed here one by one, with the
-reason why they are never fetched, and the browser tests watch that none ever is.
+A link that a reader follows may lead anywhere; a resource may not. The theme's own script, and what
+runs the networks, hold a few addresses for features that this site leaves off. They are listed here
+one by one, with the reason why they are never fetched; the browser tests watch that none ever is.
 """
 
 from collections.abc import Iterator
