@@ -33,6 +33,9 @@ needs = (
 WORDS = ("autoregressive", "flow", "VAE", "GAN", "energy", "score", "diffusion", "flow matching")
 
 
+N_SHOWN = 300  # of each panel: more would weigh more than the page they stand on
+
+
 @dataclass(frozen=True)
 class Config(Budget):
     pass
@@ -78,5 +81,5 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         (name, found["points"], "model") for name, found in results["families"].items()
     ]
     for ax, (name, points, role) in zip(axes.flat, panels, strict=True):
-        scatter(ax, points, role, name)
+        scatter(ax, points[:N_SHOWN], role, name)
     return figure
