@@ -160,7 +160,9 @@ def test_it_costs_nothing_before_the_click_opens_by_pointer_and_closes(start):
     assert not one.offer.is_visible()
     assert one.figure.locator(".widget-says").inner_text().strip()
     assert inked(one)
+    one.use()
     one.settled()
+    assert f"widget={one.name}" in one.page.url
     one.close()
     assert one.drawing.is_visible()
     assert one.figure.locator(".widget").count() == 0
