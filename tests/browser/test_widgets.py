@@ -395,8 +395,7 @@ def test_it_pauses_when_nobody_looks_or_something_changes(start, way):
     assert one.visited.problems == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 360), ("light", 1280)])
 def test_axe_finds_nothing_with_it_open(start, scheme, width):
     if not AXE.is_file():
         pytest.fail("axe-core is not installed: run make install")
