@@ -15,6 +15,7 @@ try:
     from checking import (
         bindings,
         blocks,
+        budgets,
         equations,
         figures,
         foreign,
@@ -43,6 +44,7 @@ except ModuleNotFoundError as error:
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS: dict[str, Callable[[Book], Iterator[Fault]]] = {
     "pages": pages.check,
+    "budgets": budgets.check,
     "links": links.check,
     "machines": machines.check,
     "leftovers": leftovers.check,

@@ -34,6 +34,18 @@ EDITS = (
     ),
 )
 
+# In the place of the theme's worker; it starts on every page.
+WAITING = """// Brings the search when the page first asks it something.
+addEventListener(
+  "message",
+  ({ data }) => {
+    importScripts("%s");
+    dispatchEvent(new MessageEvent("message", { data }));
+  },
+  { once: true },
+);
+"""
+
 
 def tokens(html: str) -> str:
     """The page with no mark on code that changes nothing to the eye."""
@@ -59,6 +71,9 @@ def quiet_theme(site: Path) -> None:
             if changed != 1:
                 raise BookError(f"{script.name}: where the theme {what} is not where it was")
         script.write_text(text, encoding="utf-8")
+    for worker in (site / "assets" / "javascripts" / "workers").glob("search.*.min.js"):
+        whole = worker.rename(worker.with_name(worker.name.replace(".min.", ".whole.")))
+        worker.write_text(WAITING % whole.name, encoding="utf-8")
 
 
 def in_stretches(elements: list[etree.Element], div) -> list[etree.Element]:

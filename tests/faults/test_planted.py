@@ -1,10 +1,14 @@
 """Each fault is planted in a copy of the clean book, and is the one that the checker reports."""
 
+import hashlib
 from dataclasses import dataclass
 
 import pytest
+from PIL import Image
 
 import check_site
+from checking import budgets
+from checking.book import Book
 
 CHAPTER = "built/chapters/toy/index.html"
 SOURCE = "docs/chapters/toy.md"
@@ -97,7 +101,7 @@ LINKS = [
         "image-broken",
         CHAPTER,
         '<h2 id="code">',
-        '<p><img src="none.png" width="9" height="9" alt=""></p><h2 id="code">',
+        '<p><img src="none.png" width="9" height="9" loading="lazy" alt=""></p><h2 id="code">',
     ),
     Plant("image", "image-broken", CHAPTER, "figures/toy/line.dark.svg", "figures/toy/lines.svg"),
     Plant(
@@ -497,7 +501,27 @@ BINDINGS = [
     ),
 ]
 
+# Of digests nothing can be compressed away but that they are written in sixteen letters.
+NOISE = "".join(hashlib.sha256(bytes([i % 256, i // 256])).hexdigest() for i in range(10_000))
+IMAGE = '<p><img src="../../figures/toy/line.svg" width="40" height="20" alt="A line."></p>'
+
+BUDGETS = [
+    Plant("heavy page", "page-heavy", CHAPTER, "<main>", f"<main><!-- {NOISE} -->"),
+    Plant("heavy script", "page-heavy", "built/assets/app.js", "document", f"`{NOISE}`;\ndocument"),
+    Plant("early image", "image-eager", CHAPTER, '<h2 id="code">', f'{IMAGE}<h2 id="code">', False),
+    Plant("wide drawing", "image-large", CHAPTER, 'width="40"', 'width="700"'),
+    Plant(
+        "part of a widget",
+        "loader-heavy",
+        CHAPTER,
+        "</head>",
+        '<script defer src="../../assets/javascripts/widgets/toy.js"></script></head>',
+        only=False,
+    ),
+]
+
 PLANTS = {
+    "budgets": BUDGETS,
     "bindings": BINDINGS,
     "snippets": SNIPPETS,
     "links": LINKS,
@@ -530,6 +554,29 @@ def test_a_planted_fault_is_caught(book, plant):
     assert plant.code in {fault.code for fault in found}, found
     if plant.only:
         assert {fault.code for fault in found} == {plant.code}, found
+
+
+def test_a_loader_of_widgets_that_grew_is_caught(book):
+    file = book.site / "assets" / "javascripts" / "widgets.js"
+    file.parent.mkdir()
+    for length, wanted in ((1000, set()), (5000, {"loader-heavy"})):
+        file.write_text(f"`{NOISE[:length]}`;")
+        budgets.sent.cache_clear()
+        assert {fault.code for fault in check_site.faults(book)} == wanted
+
+
+def test_an_image_with_more_pixels_than_are_shown_is_caught(book):
+    page = book.root / CHAPTER
+    text = page.read_text().replace(
+        "<figcaption>", '<img src="dots.png" width="40" height="20" alt="Dots."><figcaption>'
+    )
+    page.write_text(text)
+    for width, wanted in ((80, set()), (81, {"image-large"})):
+        Image.new("L", (width, 20)).save(page.parent / "dots.png")
+        found = check_site.faults(
+            Book(root=book.root, docs=book.docs, site=book.site), ("budgets",)
+        )
+        assert {fault.code for fault in found} == wanted
 
 
 def test_a_path_of_this_machine_is_caught(book):

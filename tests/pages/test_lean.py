@@ -90,7 +90,12 @@ def test_another_theme_is_not_changed_in_silence(tmp_path):
     script.write_text(
         'L($(location.protocol!=="file:"),Je("search")).pipe(M("link[rel=alternate]"))'
     )
+    worker = folder / "workers" / "search.1b.min.js"
+    worker.parent.mkdir()
+    worker.write_text("work()")
     lean.quiet_theme(tmp_path)
+    assert 'importScripts("search.1b.whole.js")' in worker.read_text()
+    assert worker.with_name("search.1b.whole.js").read_text() == "work()"
     assert script.read_text() == 'Je("search").pipe(M("link[rel=alternate][hreflang]"))'
     with pytest.raises(BookError, match=r"the index of the search .* is not where it was"):
         lean.quiet_theme(tmp_path)
