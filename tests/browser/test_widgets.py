@@ -37,6 +37,7 @@ OUT_OF_RANGE = """figure => [
 ].filter((one) => {
   if (one.tagName === "SELECT") return one.selectedIndex < 0;
   if (one.type === "checkbox") return false;
+  if (one.type === "text") return one.value.length > one.maxLength;
   const value = Number(one.value);
   return one.value === "" || !(value >= Number(one.min) && value <= Number(one.max));
 }).map((one) => `${one.id}: ${one.value}`)"""
