@@ -35,7 +35,7 @@ def archive(site: Path) -> bytes:
         for path in sorted(p.relative_to(site).as_posix() for p in site.rglob("*") if p.is_file()):
             if path in LEFT_OUT or UNUSED.match(path):
                 continue
-            content = (site / path).read_bytes()
+            content = _source(site, path).read_bytes()
             if path.endswith(".html"):
                 content = from_disk(content.decode("utf-8"), path, site).encode("utf-8")
             if path == f"{INDEX}.json":
@@ -46,6 +46,12 @@ def archive(site: Path) -> bytes:
             entry.create_system = 3
             made.writestr(entry, content)
     return file.getvalue()
+
+
+def _source(site: Path, path: str) -> Path:
+    """The file itself; of the search's worker, what the served one only loads when it is wanted."""
+    whole = site / path.replace(".min.js", ".whole.js")
+    return whole if "/workers/" in path and whole.is_file() else site / path
 
 
 def from_disk(page: str, path: str, site: Path) -> str:

@@ -47,7 +47,7 @@ def volume_of(config: MkDocsConfig) -> Volume:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add each chapter's code as one file, the feed, and the picture for links from elsewhere."""
+    """Add each chapter's code as one file, the lists, and the picture for links from elsewhere."""
     volume = volume_of(config)
     for path in notebooks.chapters_with_code(volume):
         try:
@@ -61,8 +61,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         picture = share.picture(volume.root)
         files.append(File.generated(config, metadata.SHARE, content=picture))
     volume.late += changes.read(volume)[1]
-    # Its links need addresses, which are known later; that it will be there, now.
-    files.append(File.generated(config, changes.FEED, content=""))
+    # Their links need addresses, which are known later; that they will be there, now.
+    for name in (changes.FEED, machines.LIST):
+        files.append(File.generated(config, name, content=""))
     return files
 
 

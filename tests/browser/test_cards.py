@@ -1,10 +1,13 @@
 """What a term, a citation or a reference means is shown in place, and nothing else changes."""
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from checking.book import Book
 
+AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 SHIFTS = """
 window.shifts = 0;
 new PerformanceObserver((list) => {
@@ -161,3 +164,17 @@ def test_without_scripts_the_words_are_shown(visit, book):
     link.hover()
     content = link.evaluate("link => getComputedStyle(link, '::after').content")
     assert link.get_attribute("data-says")[:40] in content.replace("\\", "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_an_open_card(visit, book, kind, scheme):
+    if not AXE.is_file():
+        pytest.fail("axe-core is not installed: run make install")
+    page = visit(scheme=scheme).open(with_link(book, kind))
+    first(page, kind).hover()
+    expect(card(page)).to_be_visible()
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert card(page).is_visible()
+    assert [(one["id"], one["nodes"][0]["html"][:160]) for one in found["violations"]] == []

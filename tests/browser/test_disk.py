@@ -105,7 +105,7 @@ def test_the_search_works_from_disk(unpacked, opened):
     page.wait_for_function("document.activeElement.matches('input')")
     page.keyboard.type("elbo-gap", delay=10)
     found = page.locator(".md-search-result__item a[href*='#eq-elbo-gap']")
-    expect(found).to_be_visible(timeout=20_000)
+    found.first.wait_for(timeout=20_000)
     found.click()
     page.wait_for_url("**/chapters/elbo/index.html*#eq-elbo-gap")
     assert page.locator("#eq-elbo-gap").is_visible()

@@ -103,6 +103,7 @@ def test_a_sound_site_is_built_without_a_word(site):
     notebook = (site / "site/notebooks/elbo/index.html").read_text(encoding="utf-8")
     assert 'href="elbo.ipynb"' in notebook
     assert (site / "site/notebooks/elbo/elbo.ipynb").is_file()
+    assert "olab" not in notebook, "nothing is known that Colab could open"
     assert "<title>Notebook: The chapter - From Noise</title>" in notebook
     assert '"The code of the chapter The chapter as an executed Jupyter notebook."' in notebook
     assert '<a download="" href="../elbo.py">as a file</a>' in page
@@ -149,7 +150,8 @@ def test_a_site_that_knows_its_address_says_it(site):
     shelf_figure = site / "docs/figures/home"
     shutil.copytree(ROOT / "docs/figures/home", shelf_figure, dirs_exist_ok=True)
     shutil.copytree(ROOT / "scripts/experiments/home", site / "scripts/experiments/home")
-    done = build(site, "--site-dir", "known", SITE_URL="https://example.org/book/")
+    addresses = {"SITE_URL": "https://example.org/book/", "REPO_URL": "https://github.com/a/b"}
+    done = build(site, "--site-dir", "known", **addresses)
     assert done.returncode == 0, done.stderr[-3000:]
     places = (site / "known/sitemap.xml").read_text(encoding="utf-8")
     assert "<loc>https://example.org/book/chapters/elbo/</loc>" in places
@@ -157,6 +159,10 @@ def test_a_site_that_knows_its_address_says_it(site):
     page = (site / "known/chapters/elbo/index.html").read_text(encoding="utf-8")
     assert '<meta property="og:image" content="https://example.org/book/assets/images/' in page
     assert (site / "known/assets/images/share.png").is_file()
+    assert 'href="https://github.com/a/b"' in page
+    assert 'data-md-component="source"' not in page, "the theme would ask a third party for stars"
+    notebook = (site / "known/notebooks/elbo/index.html").read_text(encoding="utf-8")
+    assert "https://colab.research.google.com/github/a/b/blob/notebooks/elbo.ipynb" in notebook
     assert "](https://example.org/book/chapters/elbo/" in (site / "known/llms.txt").read_text()
 
 

@@ -65,6 +65,16 @@ def test_the_archive_holds_what_works_from_disk(site):
     ]
 
 
+def test_the_search_comes_whole(site):
+    workers = site / "assets/javascripts/workers"
+    workers.mkdir(parents=True)
+    (workers / "search.1.min.js").write_text("loads the other")
+    (workers / "search.1.whole.js").write_text("searches")
+    with zipfile.ZipFile(io.BytesIO(disk.archive(site))) as packed:
+        found = packed.read("from-noise/assets/javascripts/workers/search.1.min.js")
+    assert found == b"searches"
+
+
 def test_the_same_site_makes_the_same_bytes(site):
     first = disk.archive(site)
     for file in site.rglob("*"):

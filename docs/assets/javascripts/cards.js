@@ -82,7 +82,7 @@
     const content = contentOf(link);
     if (!content) return;
     card.replaceChildren(content);
-    if (!card.isConnected) document.body.append(card);
+    if (!card.isConnected) document.querySelector("main").append(card);
     card.hidden = false;
     shown = link;
     link.setAttribute("aria-describedby", card.id);

@@ -9,12 +9,13 @@ if (location.protocol === "file:") {
 
     constructor(address) {
       super();
-      const start = (event) => {
-        if (!event.target.closest?.("[data-md-component=search]")) return;
+      const start = () => {
+        if (!document.activeElement?.closest("[data-md-component=search]")) return;
         removeEventListener("focusin", start);
         this.#start(address);
       };
       addEventListener("focusin", start);
+      start();
     }
 
     postMessage(data) {
