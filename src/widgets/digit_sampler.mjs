@@ -1,50 +1,23 @@
 // Sixteen digits drawn by the model that the book trained: class, guidance, steps, sampler, seed.
 
+import { holder } from "./holding.mjs";
 import { open } from "./kit.mjs";
-import { drawDigits, MANY, N, outside } from "./maths/digits.mjs";
-import { models } from "./models.mjs";
+import { drawDigits, inRange, labels, MANY, N, outside } from "./maths/digits.mjs";
+import { hits } from "./maths/lesions.mjs";
 import { canvas, tiles } from "./paint.mjs";
 
-function paint(parts, { x, estimate }) {
-  const sheet = { size: 8, columns: 4, low: -1, high: 1 };
-  tiles(parts.noisy, x, { ...sheet, name: "ink" });
-  tiles(parts.clean, estimate, { ...sheet, name: "model" });
-}
-
-function describe({ state, data, frame }) {
-  const { asked, guidance } = state;
-  const { t } = data.path[frame];
-  const what = { [MANY]: "the digits 0 to 9 in turn", none: "digits of no class" }[asked] ?? `${N} times the digit ${asked}`;
-  const louder = guidance !== 0 && asked !== "none" ? ` with guidance ${guidance}` : "";
-  return [
-    t > 0 && `On the way, t = ${t.toFixed(2)}: left what the sampler holds, right what the network makes of it.`,
-    t === 0 && `Asked for ${what}${louder}, in ${state.steps} steps.`,
-    state.timeless && "The time is hidden from a network that was trained with it.",
-    state.cut && "The skip connections are cut in a network that was trained with them.",
-  ].filter(Boolean).join(" ");
-}
+const CLASSES = Array.from({ length: 10 }, (_, c) => [`${c}`, `${c}`]);
+const SHEET = { size: 8, columns: 4, low: -1, high: 1 };
 
 function specOf() {
-  let parts = null;
-  const loaded = new Set();
-
-  async function networkOf(name, { signal, progress }) {
-    if (!loaded.has(name)) {
-      let said = 0;
-      await models.load(name, ({ loaded: n, total }) => {
-        const quarter = Math.floor((4 * n) / total);
-        if (quarter > said) progress(`Loading the network: ${(total / 1e6).toFixed(1)} MB, ${25 * (said = quarter)} % there.`);
-      }, signal);
-      loaded.add(name);
-    }
-    return async (feeds) => (await models.run(name, feeds, signal)).output.data;
-  }
+  const networks = holder();
+  let parts = null; // painted while the digits are drawn, too
 
   return {
     name: "digit_sampler",
     title: "Draw digits with the model of this book",
     controls: [
-      { kind: "choice", key: "asked", label: "Class", value: MANY, options: [[MANY, "0 to 9 in turn"], ...Array.from({ length: 10 }, (_, c) => [`${c}`, `${c}`]), ["none", "none"]] },
+      { kind: "choice", key: "asked", label: "Class", value: MANY, options: [[MANY, "0 to 9 in turn"], ...CLASSES, ["none", "none"]] },
       { kind: "range", key: "guidance", label: "Guidance ω", min: -1, max: 8, step: 0.5, value: 0 },
       { kind: "range", key: "steps", label: "Steps", min: 1, max: 50, step: 1, value: 10 },
       { kind: "choice", key: "sampler", label: "Sampler", value: "heun", options: [["heun", "Heun"], ["euler", "Euler (DDIM)"], ["ancestral", "ancestral"]] },
@@ -65,29 +38,51 @@ function specOf() {
       return parts;
     },
     async compute(state, tools) {
-      const network = await networkOf(state.cut ? "digits_cut" : "digits", tools);
+      const name = state.cut ? "digits_cut" : "digits";
+      const ask = async (who, feeds) => (await networks.run(who, feeds, tools)).output.data;
+      await networks.load(name, tools);
       const start = performance.now();
       let calls = 0;
-      const counted = (feeds) => network(feeds).finally(() => (calls += 1));
-      const path = await drawDigits(state, counted, (seen, k) => {
-        if (tools.signal.aborted) throw tools.signal.reason;
-        paint(parts, seen);
+      const velocity = (feeds) => ask(name, feeds).finally(() => (calls += 1));
+      const path = await drawDigits(state, velocity, (seen, k) => {
         if (k === 0) tools.progress(`Drawing in ${state.steps} steps.`);
+        paint(parts, seen);
       });
-      return { path, calls, seconds: (performance.now() - start) / 1000 };
+      const seconds = (performance.now() - start) / 1000;
+      const judged = state.asked === "none" ? null : await ask("judge", inRange(path.at(-1).x));
+      return { path, calls, seconds, read: judged && hits(judged, labels(state.asked)) };
     },
-    draw: ({ parts: painted, data, frame }) => paint(painted, data.path[frame]),
-    numbers({ data, frame }) {
-      const share = outside(data.path[frame].x);
+    draw: ({ data, frame }) => paint(parts, data.path[frame]),
+    numbers({ data: { path, calls, seconds, read }, frame }) {
+      const share = outside(path[frame].x);
       return [
+        ...(read === null ? [] : [{ key: "read", label: "read as asked", value: read, text: `${read} of ${N}` }]),
         { key: "outside", label: "pixels out of range", value: share, text: `${Math.round(100 * share)} %` },
-        { key: "calls", label: "the network was asked", value: data.calls, text: `${data.calls} times` },
-        { key: "seconds", label: "drawn in", value: data.seconds, text: `${data.seconds.toFixed(1)} s` },
+        { key: "calls", label: "the network was asked", value: calls, text: `${calls} times` },
+        { key: "seconds", label: "drawn in", value: seconds, text: `${seconds.toFixed(1)} s` },
       ];
     },
     describe,
-    close: () => loaded.forEach((name) => models.release(name)),
+    close: () => networks.release(),
   };
+}
+
+function paint(parts, { x, estimate }) {
+  tiles(parts.noisy, x, { ...SHEET, name: "ink" });
+  tiles(parts.clean, estimate, { ...SHEET, name: "model" });
+}
+
+function describe({ state: { asked, guidance, steps, timeless, cut }, data: { path, read }, frame }) {
+  const { t } = path[frame];
+  const what = { [MANY]: "the digits 0 to 9 in turn", none: "digits of no class" }[asked] ?? `${N} times the digit ${asked}`;
+  const louder = guidance !== 0 && asked !== "none" ? ` with guidance ${guidance}` : "";
+  return [
+    t > 0 && `On the way, t = ${t.toFixed(2)}: left what the sampler holds, right what the network makes of it.`,
+    t === 0 && `Asked for ${what}${louder}, in ${steps} steps.`,
+    t === 0 && read !== null && `A classifier apart reads ${read} of ${N} as asked.`,
+    timeless && "The time is hidden from a network that was trained with it.",
+    cut && "The skip connections are cut in a network that was trained with them.",
+  ].filter(Boolean).join(" ");
 }
 
 export default (figure) => open(figure, specOf());

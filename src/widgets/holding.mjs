@@ -17,7 +17,8 @@ export function holder() {
   const held = new Map();
   let say = () => {};
   return {
-    async run(name, feeds, { signal, progress }) {
+    /** Wait until a network is there: for whoever times its answers, and not the download. */
+    async load(name, { signal, progress }) {
       say = progress;
       if (!held.has(name)) {
         const made = models.load(name, (part) => say(loading(part)));
@@ -26,7 +27,11 @@ export function holder() {
       }
       await held.get(name);
       signal.throwIfAborted();
-      return models.run(name, feeds, signal);
+    },
+
+    async run(name, feeds, tools) {
+      await this.load(name, tools);
+      return models.run(name, feeds, tools.signal);
     },
 
     release() {

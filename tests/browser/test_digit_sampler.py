@@ -8,8 +8,10 @@ import torch
 from playwright.sync_api import Locator, Page, expect
 from torch import Tensor
 
-from digits_by_package import PLAIN, walk
+from book import models
+from digits_by_package import PLAIN, ROOT, walk
 from drawing import CHAPTER, figure_of, finish, networks, number, start
+from experiments.lesions._published import load_judge
 
 # What is drawn has a faint ground, and 255 levels above it.
 PAPER, INK = 0.06, 0.94
@@ -59,7 +61,7 @@ def test_nothing_comes_before_the_click_and_only_our_own_after_it(visit):
     names = {urlsplit(url).path.rpartition("/")[2] for url in asked if late.search(url)}
     assert names == {
         *("widgets.css", "digit_sampler.js", "worker.js"),
-        *("manifest.json", "digits.onnx.gz", "runtime.wasm.gz"),
+        *("manifest.json", "digits.onnx.gz", "judge.onnx.gz", "runtime.wasm.gz"),
     }
     assert not figure_of(page).locator(".drawing").is_visible()
     assert visited.problems == []
@@ -78,9 +80,7 @@ def test_by_pointer_the_digits_are_those_of_the_package(visit, monkeypatch):
     page.get_by_label("Sampler", exact=True).select_option("euler")
     finish(page)
     slider = figure.get_by_label("Guidance ω")
-    box = slider.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    slider.click()  # in the middle
     finish(page)
     weight = float(slider.input_value())
     assert 3 <= weight <= 4
@@ -90,6 +90,9 @@ def test_by_pointer_the_digits_are_those_of_the_package(visit, monkeypatch):
     assert number(figure, "calls") == 10
     outside = ((path[-1].abs() - 1) > 0.05 / 8).double().mean().item()
     assert number(figure, "outside") == pytest.approx(outside, abs=3 / 1024)
+    judge = load_judge(models.MODELS["judge"].path(ROOT))
+    right = judge.accuracy(path[-1].clamp(-1, 1), torch.full((16,), 3))
+    assert number(figure, "read") == round(16 * right)
     wrong = walk(monkeypatch, state | {"guidance": weight + 0.5})
     assert not agrees(gray(figure), shown(wrong))
     assert address_state(page) == {
@@ -142,7 +145,14 @@ def test_an_address_brings_the_widget_with_its_state(visit, monkeypatch, change)
     query = "&".join(f"digit_sampler.{key}={value}" for key, value in (said | {"steps": 4}).items())
     page = visit().open(f"chapters/training/?widget=digit_sampler&{query}")
     figure = finish(page)
-    wanted = shown(walk(monkeypatch, PLAIN | {"seed": 0} | change))
+    path = walk(monkeypatch, PLAIN | {"seed": 0} | change)
+    wanted = shown(path)
+    if "asked" in change:
+        assert figure.locator("data[data-key=read]").count() == 0
+    else:
+        judge = load_judge(models.MODELS["judge"].path(ROOT))
+        right = judge.accuracy(path[-1].clamp(-1, 1), torch.arange(16) % 10)
+        assert number(figure, "read") == round(16 * right)
     assert agrees(gray(figure), wanted)
     assert not agrees(gray(figure), shown(walk(monkeypatch, PLAIN | {"seed": 0})))
 

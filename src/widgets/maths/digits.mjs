@@ -1,5 +1,6 @@
 // How the widget of the digits asks the book's network, apart from the page.
 
+import { clamp } from "../state.mjs";
 import { normals } from "./random.mjs";
 import { fromVelocity, guided, sample, STEPS, uniformTimes } from "./samplers.mjs";
 import { rectified } from "./schedules.mjs";
@@ -48,6 +49,11 @@ export function drawDigits(state, network, seen) {
   const fresh = (k) => part(k + 1); // the first part is where the walk starts
   const denoiser = denoiserOf(state, network);
   return sample(denoiser, rectified, part(0), times, STEPS[state.sampler], fresh, seen);
+}
+
+/** Images for a judge: what lies beyond black or white is black or white. */
+export function inRange(x) {
+  return { images: { data: Float32Array.from(x, (value) => clamp(value, -1, 1)), dims: [N, 1, 8, 8] } };
 }
 
 /** Share of pixels blacker than black or whiter than white, by more than a twentieth of a level. */
