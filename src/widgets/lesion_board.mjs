@@ -16,7 +16,8 @@ const keyOf = (part) => part.replace(", ", "_");
 const shares = (t) => t.toFixed(2);
 
 const networks = holder();
-const whole = new Map(); // by seed: what the network draws that lacks nothing
+let whole = null; // for the last seed: what the network draws that lacks nothing
+const lost = new Map(); // losses that were measured, by parts, what is in their place, and time
 let asked = null; // the test digits, their noise, and the whole network's losses on them
 
 const spec = {
@@ -38,22 +39,25 @@ const spec = {
     const cuts = { parts: PARTS.filter((part) => state[keyOf(part)]), by: state.by, from: Math.min(state.from, state.to), to: Math.max(state.from, state.to) };
     const network = (given) => networks.run("lesion_board", given, tools);
     const judge = async (x) => hits((await networks.run("judge", { images: { data: x, dims: [N, 1, 8, 8] } }, tools)).output.data, CLASSES);
-    if (!whole.has(state.seed)) {
+    if (whole?.seed !== state.seed) {
       const path = await drawn(network, WHOLE, state, tools, "the whole network");
-      whole.set(state.seed, { path, hits: await judge(path.at(-1).x) });
+      whole = { seed: state.seed, path, hits: await judge(path.at(-1).x) };
     }
+    const before = whole;
     const start = performance.now();
-    const cut = cuts.parts.length ? await drawn(network, cuts, state, tools, "the lesioned one") : whole.get(state.seed).path;
+    const cut = cuts.parts.length ? await drawn(network, cuts, state, tools, "the lesioned one") : before.path;
     const seconds = (performance.now() - start) / 1000;
     progress("Measuring the loss on test digits.");
     asked ??= await digitsOf(network);
     const losses = [];
     for (const [k, t] of TIMES.entries()) {
+      const key = `${cuts.parts.join(";")} ${cuts.by} ${t}`;
       const hit = cuts.parts.length && t >= cuts.from && t <= cuts.to;
-      losses.push(hit ? await lossAt(network, cuts, t, asked, asked.eps) : asked.losses[k]);
+      if (hit && !lost.has(key)) lost.set(key, await lossAt(network, cuts, t, asked, asked.eps));
+      losses.push(hit ? lost.get(key) : asked.losses[k]);
     }
     const factors = losses.map((loss, k) => loss / asked.losses[k]);
-    return { cuts, cut, whole: whole.get(state.seed), factors, hits: await judge(cut.at(-1).x), seconds };
+    return { cuts, cut, whole: before, factors, hits: await judge(cut.at(-1).x), seconds };
   },
   draw({ parts, state, data, frame }) {
     for (const [part, button] of parts.switches) button.setAttribute("aria-pressed", state[keyOf(part)]);
