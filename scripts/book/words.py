@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from markdownify import markdownify
 
-from book import blocks, failures, generated
+from book import blocks, failures, generated, notebooks
 from book.edits import Edit, applied, inline_edits, reference_text
 from book.errors import BookError
 from book.maths import MARK
@@ -52,11 +52,25 @@ def page_text(volume: Volume, page: Page) -> str:
     text = applied(page.text, edits, 0, len(page.text))
     if description := str(page.meta.get("description") or ""):
         text = re.sub(r"^(# .+)$", rf"\1\n\n> {_escaped(description)}", text, count=1, flags=re.M)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n" + _works(volume, page)
+    text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return text + _downloads(volume, page) + _works(volume, page)
 
 
 def _escaped(text: str) -> str:
     return text.replace("\\", r"\\")
+
+
+def _downloads(volume: Volume, page: Page) -> str:
+    """The line below a chapter that shows code."""
+    if page.path not in notebooks.chapters_with_code(volume):
+        return ""
+    here = address(volume, page.path)
+    file = relative(page.path.removesuffix(".md") + ".py", here)
+    notebook = relative(address(volume, f"notebooks/{page.stem}.ipynb"), here)
+    return (
+        f"\nThe same code [as a file]({file}), or cell by cell: "
+        f"[the notebook of this chapter]({notebook}).\n"
+    )
 
 
 def _works(volume: Volume, page: Page) -> str:

@@ -9,10 +9,15 @@ from urllib.parse import unquote, urlsplit
 import lxml.etree
 
 from checking import links
-from checking.book import Book, Fault
+from checking.book import PLACEHOLDER, Book, Fault, Page, has_class, prose_runs
 
 FENCE = re.compile(r"^ *(?P<mark>`{3,}|~{3,}).*?^ *(?P=mark)`* *$", re.S | re.M)
-CODE = re.compile(r"`[^`\n]+`|\$\$.*?\$\$|\$[^$\n]+\$", re.S)
+CODE = re.compile(r"`[^`]+`|\$\$.*?\$\$|\$(?:\\.|[^$\\\n]|\n(?!\s*\n))+\$", re.S)
+APART = ("reproduce", "chapter-script", "equation", "break-head")
+PARAGRAPHS = (
+    "//main//article//*[self::p or self::li or self::figcaption][not(.//p or .//li)]"
+    f"[not(ancestor::template or ancestor-or-self::*[{' or '.join(map(has_class, APART))}])]"
+)
 LINK = re.compile(r"\]\((?P<target>[^()\s]+)\)")
 LEFT = re.compile(
     r"^ */{3,}(?: .*)?$|\[\[[^\[\]]+\]\]|\[@[^\[\]]+\]|-{1,}8<-{1,}|[\ue000-\uf8ff]", re.M
@@ -27,6 +32,9 @@ def check(book: Book) -> Iterator[Fault]:
     """Faults of the files beside the pages."""
     for file in sorted(book.site.rglob("*.html.md")):
         yield from plain(book, file)
+    for page in book.pages:
+        if page.address.startswith("chapters/"):
+            yield from same_words(page)
     yield from listed(book)
     yield from feed(book)
     yield from site_map(book)
@@ -58,6 +66,27 @@ def plain(book: Book, file: Path) -> Iterator[Fault]:
         if not (target / "index.html" if target.is_dir() else target).is_file():
             line = words.count("\n", 0, found.start()) + 1
             yield book.fault(file, line, "link-broken", f"leads to nothing: {found['target']}")
+
+
+def words(text: str) -> str:
+    """Letters and figures of a text, each word after one blank."""
+    return " " + " ".join(re.findall(r"[^\W_]+", text)) + " "
+
+
+def same_words(page: Page) -> Iterator[Fault]:
+    """What a chapter's paragraphs say between their formulas, its plain version says too."""
+    file = page.file.with_name(f"{page.file.name}.md")
+    if not file.is_file():
+        return
+    told = words(re.sub(r"\]\([^()\s]*\)", "]", prose(file.read_text(encoding="utf-8"))))
+    for element in page.all(PARAGRAPHS):
+        for _, run in prose_runs(element):
+            for part in run.split(PLACEHOLDER):
+                said = words(part)
+                # Of fewer words the same may stand elsewhere, or be the mark of a box.
+                if said.count(" ") > 4 and said not in told:
+                    shown = said.strip()[:80]
+                    yield page.fault(element, "plain-differs", f"not in the plain version: {shown}")
 
 
 def listed(book: Book) -> Iterator[Fault]:

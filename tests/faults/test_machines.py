@@ -23,6 +23,7 @@ LIST = """# The book
 
 - [Home](index.html.md): the first
 - [Page](page/index.html.md)
+- [One](chapters/one/index.html.md)
 """
 FEED = """<?xml version="1.0" encoding="utf-8"?>
 <feed xmlns="http://www.w3.org/2005/Atom">
@@ -36,7 +37,19 @@ MAP = """<?xml version="1.0" encoding="UTF-8"?>
 <urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
 <url><loc>https://example.org/b/</loc></url>
 <url><loc>https://example.org/b/page/</loc></url>
+<url><loc>https://example.org/b/chapters/one/</loc></url>
 </urlset>
+"""
+CHAPTER = """<main><article>
+<p>It costs <data>0.61</data> nats, as <a href="#">some</a> say of <math><mi>x</mi></math> and of
+what comes after <code>code</code> in this place.</p>
+<p class="reproduce">One two three four five six seven.</p>
+<template><p>This stands on another page, not here.</p></template>
+</article></main>"""
+SAME = """# One
+
+It costs 0.61 nats, as [some](../../page/index.html.md) say of $x
+y$ and *of what comes after* `code` in this place.
 """
 CANONICAL = '<link rel="canonical" href="https://example.org/b/">'
 
@@ -47,6 +60,8 @@ def site(tmp_path):
     put = {
         "index.html": f"<html><head>{CANONICAL}{HEAD}</head><body>Home</body></html>",
         "page/index.html": f"<html><head>{HEAD}</head><body><p id='x'>Page</p></body></html>",
+        "chapters/one/index.html": f"<html><head>{HEAD}</head><body>{CHAPTER}</body></html>",
+        "chapters/one/index.html.md": SAME,
         "404.html": "<html><body>None</body></html>",
         "index.html.md": PLAIN,
         "page/index.html.md": "# Page\n",
@@ -80,6 +95,9 @@ def test_a_sound_site_has_no_faults(site):
         ("index.html.md", "$[[x]]$", "[@x]", "plain-left"),
         ("index.html.md", "\n```text\n", "\n/// note\n\n```text\n", "plain-left"),
         ("index.html.md", "`[[code]]`", "\ue0101\ue011", "plain-left"),
+        ("chapters/one/index.html.md", "0.61", "0.62", "plain-differs"),
+        ("chapters/one/index.html.md", "comes after", "comes", "plain-differs"),
+        ("chapters/one/index.html", "It costs", "It never costs", "plain-differs"),
         ("llms.txt", "> What", "What", "list-form"),
         ("llms.txt", "- [Home]", "- Home ", "list-form"),
         ("llms.txt", "- [Page](page/index.html.md)\n", "", "list-missing"),

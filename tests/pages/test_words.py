@@ -67,6 +67,7 @@ def plain(shelf, text=CHAPTER, path="chapters/elbo.md"):
         "chapters/one.md": "chapters/one/",
         "reference/sample.md": "reference/sample/",
         "bibliography.md": "bibliography/",
+        "notebooks/elbo.ipynb": "notebooks/elbo/",
     }
     return words.page_text(volume, volume.pages[path])
 
@@ -89,7 +90,9 @@ def test_the_plain_version_says_what_the_page_shows(shelf):
     assert "**Exercise 2.1: Half**\n\nDo.\n\n**Solution**\n\n```python\nassert 1\n```" in text
     assert "From `src/fromnoise/sample.py:plain`:\n\n```python\ndef plain(x):" in text
     assert text.endswith(
-        "## Works cited\n\n- Ho et al. 2020: Jonathan Ho, Ajay Jain, and Pieter Abbeel. "
+        "\n\nThe same code [as a file](../elbo.py), or cell by cell: [the notebook of this chapter]"
+        "(../../notebooks/elbo/index.html.md).\n\n## Works cited\n\n- Ho et al. 2020: "
+        "Jonathan Ho, Ajay Jain, and Pieter Abbeel. "
         "Denoising Diffusion Probabilistic Models. A Journal, 2020.\n"
     )
 
