@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 READY = ".widget:not([aria-busy])"
-PATIENCE = 30_000  # milliseconds; networks are loaded in some widgets
+PATIENCE = 90_000  # milliseconds; some widgets load and run networks, perhaps on a busy machine
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
     "javascript:alert(1)",
