@@ -25,6 +25,8 @@ LIMITS = {"chapters": CHAPTER, "notebooks": 200 * KB, "reference": 200 * KB, "le
 OTHERS = CHAPTER
 # Pages that miss the aim of their kind, with what they are held to instead.
 MISSES = {"chapters/families/index.html": 275 * KB}  # nine panels of 500 points in its first figure
+# What a script of the page fetches by itself.
+FETCHED = {"index.html": "figures/home/from_noise.json"}
 LOADER = "assets/javascripts/widgets.js"
 PARTS = "assets/javascripts/widgets/"
 LOADER_LIMIT = 2 * KB
@@ -71,8 +73,11 @@ def parts(page: Page) -> dict[str, int]:
     if drawings:
         heavier = max(drawings, key=lambda path: sent(page.book.site / path))
         found[heavier] = sent(page.book.site / heavier)
-    for worker in page.book.site.glob(WORKERS):
-        found[worker.relative_to(page.book.site).as_posix()] = sent(worker)
+    others = [*page.book.site.glob(WORKERS)]
+    others += [page.book.site / FETCHED[page.address]] if page.address in FETCHED else []
+    for file in others:
+        if file.is_file():
+            found[file.relative_to(page.book.site).as_posix()] = sent(file)
     return found
 
 

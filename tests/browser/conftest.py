@@ -3,11 +3,12 @@
 import contextlib
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ from checking.book import Book
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(os.environ.get("FROMNOISE_SITE") or ROOT / "site")
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+# What is far from the window is not laid out, and what stands out of it is not drawn.
+LAID_OUT = """
+(() => {
+  for (const one of document.querySelectorAll(".stretch")) one.style.contentVisibility = "visible";
+  // Two frames, for what is done when a size is known.
+  return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+})()
+"""
 # Not the root of a host: everything must work from wherever the site is put.
 PREFIX = "/some/where/"
 ARGUMENTS = [
@@ -129,6 +139,29 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
         yield launched
 
 
+@pytest.fixture(scope="session")
+def axe() -> Callable[[Page], str]:
+    """What axe finds wrong with the present state of a page, a line for each node; or nothing.
+
+    For a state that is not the first, bring the page there and then ask: `assert axe(page) == ""`.
+    """
+    if not AXE.is_file():
+        pytest.fail("axe-core is not installed: run make install")
+    rules = AXE.read_text(encoding="utf-8")
+
+    def violations(page: Page) -> str:
+        page.evaluate(LAID_OUT)
+        page.evaluate(rules)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return "\n".join(
+            f"{one['id']} ({one['impact']}): {json.dumps(node['target'])} {node['html'][:160]}"
+            for one in found["violations"]
+            for node in one["nodes"][:4]
+        )
+
+    return violations
+
+
 class Visit:
     """A page that was opened, and all that went wrong while it was."""
 
@@ -164,6 +197,12 @@ class Visit:
         self.page.evaluate("document.fonts.ready.then(() => true)")
         self.page.wait_for_load_state("networkidle")
         return self.page
+
+    def open_whole(self, path: str) -> Page:
+        """The same, with all of the page laid out, as if the reader had been everywhere."""
+        page = self.open(path)
+        page.evaluate(LAID_OUT)
+        return page
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def chapters(book) -> list[str]:
 def test_nothing_in_the_margin_covers_anything_else(visit, chapters, width):
     visited = visit(width)
     for chapter in chapters:
-        assert visited.open(chapter).evaluate(OVERLAPS) == [], chapter
+        assert visited.open_whole(chapter).evaluate(OVERLAPS) == [], chapter
 
 
 def test_the_overlap_check_sees_two_notes_in_one_place(visit, chapters):

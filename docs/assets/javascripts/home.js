@@ -61,6 +61,8 @@ async function start(figure) {
   new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) || stop()).observe(player);
   new MutationObserver(show).observe(document.body, { attributeFilter: ["data-md-color-scheme"] });
 
+  // It takes the room of the drawing, so that nothing moves when it comes.
+  player.style.minHeight = `${drawing.parentElement.offsetHeight}px`;
   figure.prepend(player);
   figure.classList.add("has-player");
   show();

@@ -10,9 +10,9 @@
     const known = faces.find(({ dataset }) => dataset.scheme === chosen)?.dataset.scheme;
     const scheme = known ?? (system.matches ? "slate" : "default");
     document.body.setAttribute("data-md-color-scheme", scheme);
-    for (const face of faces) {
-      face.hidden = face.dataset.scheme !== scheme;
-      if (!face.hidden) button.title = face.dataset.name;
+    // The button is seen when it has a title: not while the rest of the header is still to come.
+    if (document.readyState !== "loading") {
+      button.title = faces.find(({ dataset }) => dataset.scheme === scheme).dataset.name;
     }
     return scheme;
   };
@@ -21,6 +21,6 @@
     window.__md_set("__palette", { color: { scheme: show() } });
   });
   system.addEventListener("change", show);
+  addEventListener("DOMContentLoaded", show);
   show();
-  button.hidden = false;
 }

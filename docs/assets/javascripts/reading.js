@@ -3,7 +3,7 @@
 
 {
   // A box that scrolls sideways can be reached by the keyboard; one that does not is no stop.
-  const boxes = ".drawing, .equation-body, .formula, .table-wrap, .md-typeset__scrollwrap";
+  const boxes = ".drawing, .equation-body, .formula, .table-wrap, .md-typeset__scrollwrap, pre > code";
   const observer = new ResizeObserver((entries) => {
     for (const { target } of entries) {
       if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
