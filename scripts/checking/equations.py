@@ -20,6 +20,7 @@ PREFIX = "eq-"
 def check(book: Book) -> Iterator[Fault]:
     """Equations without a check, with a check that is not there, or that proves another."""
     homes: dict[str, str] = {}
+    cards = []
     for page in book.pages:
         for element in page.all(f"//*[starts-with(@id, '{PREFIX}')]"):
             name = element.get("id").removeprefix(PREFIX)
@@ -30,13 +31,19 @@ def check(book: Book) -> Iterator[Fault]:
                 )
             yield from guard(book, page, element, name)
         for formula in page.all("//math[@display='block']"):
-            if not any(
-                (above.get("id") or "").startswith(PREFIX) for above in formula.iterancestors()
-            ):
+            above = list(formula.iterancestors())
+            card = next((each for each in above if each.tag == "template"), None)
+            if card is not None:
+                # What a pointer sees of an equation of another page: that one is guarded.
+                cards.append((page, card, (card.get("data-for") or "").removeprefix(PREFIX)))
+            elif not any((each.get("id") or "").startswith(PREFIX) for each in above):
                 text = formula.text_content().strip()[:60]
                 yield page.fault(
                     formula, "equation-unguarded", f"a displayed equation without an id: {text}"
                 )
+    for page, card, name in cards:
+        if name not in homes:
+            yield page.fault(card, "equation-unguarded", f"a card of {name!r}, which is nowhere")
 
 
 def guard(book: Book, page: Page, element: HtmlElement, name: str) -> Iterator[Fault]:

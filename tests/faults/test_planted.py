@@ -182,6 +182,14 @@ FORMULAS = [
         '<math display="block"><mi>x</mi></math><h2 id="code">',
     ),
     Plant(
+        "on a card of one that is nowhere",
+        "equation-unguarded",
+        CHAPTER,
+        '<h2 id="code">',
+        '<template data-for="eq-gone"><math display="block"><mi>x</mi></math></template>'
+        '<h2 id="code">',
+    ),
+    Plant(
         "of another kind",
         "equation-unguarded",
         CHAPTER,
