@@ -27,7 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".build" / "exit"
 GENERATORS = {"properdocs": "1.6.7", "zensical": "0.0.73"}
 # What is built is the same for both, so cells that were run add nothing but time.
-SETTINGS = {"FROMNOISE_EXECUTE": "false", "NO_MKDOCS_2_WARNING": "1"}
+SETTINGS = {
+    "FROMNOISE_EXECUTE": "false",
+    "NO_MKDOCS_2_WARNING": "1",
+    # Jupyter's templates lie beside the packages that are borrowed.
+    "JUPYTER_PATH": str(Path(sys.prefix, "share", "jupyter")),
+}
 SHOWN = 40
 
 
@@ -70,8 +75,8 @@ def build(command: list[str | Path], site: Path, folder: Path = ROOT) -> str:
     )
     if done.returncode == 0 and (site / "index.html").is_file():
         return ""
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return said[-1] if said else f"it ended with status {done.returncode} and no word"
+    said = done.stderr.strip() or done.stdout.strip()
+    return said or f"it ended with status {done.returncode} and no word"
 
 
 def with_mkdocs(name: str, program: Path) -> tuple[Path, str]:

@@ -1,6 +1,7 @@
 """Two builds of the same sources are told apart by whatever a reader would notice."""
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,13 @@ def test_pages_and_files_that_are_missing_or_new_are_named(sites):
         "d.css: is there in addition",
         "e.js: is missing",
     ]
+
+
+def test_an_archive_is_judged_by_what_it_holds(sites):
+    for book in sites:
+        with zipfile.ZipFile(book.site / "all.zip", "w") as made:
+            made.write(book.site / "index.html", "index.html")
+    assert list(differences(*sites)) == []
+    with zipfile.ZipFile(sites[1].site / "all.zip", "w") as made:
+        made.writestr("index.html", PAGE.replace("Some words.", "Some word."))
+    assert list(differences(*sites)) == ["all.zip: has other bytes"]
