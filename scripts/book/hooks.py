@@ -187,6 +187,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 @event_priority(-100)
 def on_env(env: Any, config: MkDocsConfig, files: Files) -> Any:
     """Render all formulas at once, put them into the pages, and add fonts and style sheets."""
+    env.globals["chapter_of"] = VOLUME.chapter_number
     env.globals["address_of"] = lambda path: VOLUME.urls.get(path, ".")
     formulas = VOLUME.formulas
     try:

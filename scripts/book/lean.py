@@ -34,6 +34,8 @@ EDITS = (
     ),
 )
 
+MAPPED = re.compile(r"^//# sourceMappingURL=.*\n?", re.MULTILINE)
+
 # In the place of the theme's worker; it starts on every page.
 WAITING = """// Brings the search when the page first asks it something.
 addEventListener(
@@ -70,7 +72,9 @@ def quiet_theme(site: Path) -> None:
             text, changed = old.subn(new, text)
             if changed != 1:
                 raise BookError(f"{script.name}: where the theme {what} is not where it was")
-        script.write_text(text, encoding="utf-8")
+        # The map is one of the script as it was.
+        script.write_text(MAPPED.sub("", text), encoding="utf-8")
+        script.with_name(f"{script.name}.map").unlink(missing_ok=True)
     for worker in (site / "assets" / "javascripts" / "workers").glob("search.*.min.js"):
         whole = worker.rename(worker.with_name(worker.name.replace(".min.", ".whole.")))
         worker.write_text(WAITING % whole.name, encoding="utf-8")

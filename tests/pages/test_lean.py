@@ -88,14 +88,17 @@ def test_another_theme_is_not_changed_in_silence(tmp_path):
     folder.mkdir(parents=True)
     script = folder / "bundle.1a.min.js"
     script.write_text(
-        'L($(location.protocol!=="file:"),Je("search")).pipe(M("link[rel=alternate]"))'
+        'L($(location.protocol!=="file:"),Je("search")).pipe(M("link[rel=alternate]"))\n'
+        "//# sourceMappingURL=bundle.1a.min.js.map\n"
     )
+    script.with_name("bundle.1a.min.js.map").write_text("{}")
     worker = folder / "workers" / "search.1b.min.js"
     worker.parent.mkdir()
     worker.write_text("work()")
     lean.quiet_theme(tmp_path)
     assert 'importScripts("search.1b.whole.js")' in worker.read_text()
     assert worker.with_name("search.1b.whole.js").read_text() == "work()"
-    assert script.read_text() == 'Je("search").pipe(M("link[rel=alternate][hreflang]"))'
+    assert script.read_text() == 'Je("search").pipe(M("link[rel=alternate][hreflang]"))\n'
+    assert not script.with_name("bundle.1a.min.js.map").exists()
     with pytest.raises(BookError, match=r"the index of the search .* is not where it was"):
         lean.quiet_theme(tmp_path)
