@@ -24,7 +24,7 @@ def _sheets(config: MkDocsConfig) -> list[str]:
 @event_priority(-100)
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """A page as it is sent."""
-    return lean.tokens(styles.relink(output, _sheets(config)))
+    return lean.alone(lean.tokens(styles.relink(output, _sheets(config))))
 
 
 @event_priority(-100)

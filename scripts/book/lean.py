@@ -18,6 +18,9 @@ NAMED = re.compile(rf'<span class="(?:{PLAIN})">([^<]*)</span>')
 RUN = re.compile(r'(<span class="(\w\w?)">[^<]*)</span>(\s*)<span class="\2">(?=[^<]*</span>)')
 CODE = re.compile(r"<pre\b.*?</pre>", re.DOTALL)
 
+# Firefox fetches such a page ahead; the security policy forbids it, and it says so as an error.
+AHEAD = re.compile(r'\s*<link rel="next"[^>]*>')
+
 HEADINGS = ("h1", "h2", "h3")
 
 # What the theme's script does on every page and need not: what it says, what it should say, why.
@@ -47,6 +50,11 @@ addEventListener(
   { once: true },
 );
 """
+
+
+def alone(html: str) -> str:
+    """The page without word of the next one in its head; the foot of the page leads there."""
+    return AHEAD.sub("", html, count=1)
 
 
 def tokens(html: str) -> str:

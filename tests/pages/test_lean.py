@@ -102,3 +102,9 @@ def test_another_theme_is_not_changed_in_silence(tmp_path):
     assert not script.with_name("bundle.1a.min.js.map").exists()
     with pytest.raises(BookError, match=r"the index of the search .* is not where it was"):
         lean.quiet_theme(tmp_path)
+
+
+def test_no_page_is_fetched_ahead():
+    head = '<head>\n<link rel="prev" href="a/">\n<link rel="next" href="b/">\n</head>'
+    body = '<p><a href="b/">Next</a></p>'
+    assert lean.alone(head + body) == '<head>\n<link rel="prev" href="a/">\n</head>' + body

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from book import models
 from digits_by_package import PLAIN, walk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,14 +22,9 @@ STATES = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(site_models) -> Path:
     """The networks as the site has them."""
-    made = tmp_path_factory.mktemp("site")
-    names = {name: models.MODELS[name] for name in ("digits", "digits_cut")}
-    for path, content in models.site_files(ROOT, names).items():
-        file = made / Path(path).name
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return made
+    return site_models("digits", "digits_cut")
 
 
 def drawn_by_the_page(javascript, folder: Path, name: str, states: list[dict]) -> list[Tensor]:

@@ -17,13 +17,9 @@ LENGTH, BLANK = 48, 21
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(site_models) -> Path:
     """The networks as the site has them."""
-    made = tmp_path_factory.mktemp("site")
-    for path, content in models.site_files(ROOT, {n: models.MODELS[n] for n in NAMES}).items():
-        file = made / Path(path).name
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return made
+    return site_models(*NAMES)
 
 
 @pytest.fixture(scope="module")

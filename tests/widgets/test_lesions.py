@@ -32,14 +32,9 @@ def cuts(*parts: str, by: str = "mean", start: float = 0, end: float = 1) -> dic
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(site_models) -> Path:
     """The networks as the site has them."""
-    made = tmp_path_factory.mktemp("site")
-    names = {name: models.MODELS[name] for name in ("lesion_board", "judge")}
-    for path, content in models.site_files(ROOT, names).items():
-        file = made / Path(path).name
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return made
+    return site_models("lesion_board", "judge")
 
 
 @pytest.fixture(scope="module")
