@@ -3,6 +3,7 @@
 This file is also the program that torchrun starts: each process leaves what it found in a folder.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import torch
 import torch.distributed as dist
 
 from fromnoise.checkpoints import TrainingState
+from fromnoise.datasets import DATA_HASHES, Split, Splits
 from fromnoise.denoising import denoising_loss
 from fromnoise.distributed import SharedNetwork, is_lead, n_processes, rows_of
-from fromnoise.networks import MLP, seeded
+from fromnoise.downloads import DownloadError
+from fromnoise.networks import MLP, UNet, seeded
 from fromnoise.schedules import Rectified
 from fromnoise.targets import PredictVelocity
 from fromnoise.training import NonFiniteLoss, TrainingSettings, train
@@ -264,6 +267,42 @@ def test_the_script_for_torchrun_trains_as_it_does_alone(tmp_path):
     # Single precision, and dropout's masks differ: near, and not the same.
     gap = far([two[name] for name in alone], list(alone.values()))
     assert 0 < gap < 0.05
+
+
+def script_module():
+    path = Path(__file__).parents[1] / "scripts" / "train_digits.py"
+    spec = importlib.util.spec_from_file_location("train_digits", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_script_takes_larger_sets_by_name(tmp_path, monkeypatch, capsys):
+    script = script_module()
+    assert list(script.SETS) == list(DATA_HASHES)
+    generator = torch.Generator().manual_seed(0)
+    part = Split(torch.rand(6, 1, 28, 28, generator=generator) * 2 - 1, torch.arange(6))
+    monkeypatch.setitem(script.SETS, "mnist", lambda: Splits(part, part, part, n_levels=256))
+    small = ["--data=mnist", "--channels=8", "--steps=2", "--batch=4"]
+    with torch.random.fork_rng(devices=[]):  # dropout draws from the global stream
+        script.main([*small, f"--out={tmp_path / 'weights'}"])
+    assert "mean loss" in capsys.readouterr().out
+    network = UNet(28, 8, n_classes=10, multipliers=(1, 2, 2), dropout=0.1)
+    network.eval().load_state_dict(torch.load(tmp_path / "weights"))
+    t = torch.rand(6, generator=generator)
+    assert network(part.images, t, part.labels).shape == part.images.shape
+
+
+def test_the_script_says_in_one_sentence_that_a_set_cannot_be_fetched(monkeypatch, capsys):
+    script = script_module()
+
+    def gone():
+        raise DownloadError("no server answers")
+
+    monkeypatch.setitem(script.SETS, "mnist", gone)
+    with pytest.raises(SystemExit, match="1"):
+        script.main(["--data=mnist"])
+    assert capsys.readouterr().err == "no server answers\n"
 
 
 def test_the_parts_are_the_batch_each_row_once():
