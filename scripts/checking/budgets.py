@@ -24,7 +24,6 @@ CHAPTER = 250 * KB
 LIMITS = {"chapters": CHAPTER, "notebooks": 200 * KB, "reference": 200 * KB, "ledger": 300 * KB}
 OTHERS = CHAPTER
 # Pages that miss the aim of their kind, with what they are held to instead.
-MISSES = {"chapters/families/index.html": 275 * KB}  # nine panels of 500 points in its first figure
 # What a script of the page fetches by itself.
 FETCHED = {"index.html": "figures/home/from_noise.json"}
 LOADER = "assets/javascripts/widgets.js"
@@ -56,7 +55,7 @@ def sent(file: Path) -> int:
 
 def limit(page: Page) -> int:
     """Bytes that a page may weigh."""
-    return MISSES.get(page.address) or LIMITS.get(page.address.partition("/")[0], OTHERS)
+    return LIMITS.get(page.address.partition("/")[0], OTHERS)
 
 
 def parts(page: Page) -> dict[str, int]:

@@ -33,7 +33,7 @@ needs = (
 WORDS = ("autoregressive", "flow", "VAE", "GAN", "energy", "score", "diffusion", "flow matching")
 
 
-N_SHOWN = 300  # of each panel: more would weigh more than the page they stand on
+N_SHOWN = 260  # of each panel: more would weigh more than the page they stand on
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     return {
         **{name: {**mean_interval(found), "values": found} for name, found in scores.items()},
         "cost": {**mean_interval(list(whole - without)), "values": list(whole - without)},
-        "spread": float(every_pair.std()),
+        "spread": float(np.sqrt(whole.var(ddof=1) + without.var(ddof=1))),
         "spread_paired": float((whole - without).std(ddof=1)),
         "correlation": float(np.corrcoef(whole, without)[0, 1]),
         "wrong_sign": float((every_pair <= 0).mean()),

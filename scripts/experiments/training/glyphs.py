@@ -66,7 +66,7 @@ SIZES = {
         judge_steps=2,
         n_splits=2,
     ),
-    # Four times the pixels of the full size, 130 times its images in training, more seeds.
+    # Four times the pixels of the full size, 120 times its draws in training, more seeds.
     "gpu": Config(
         n_seeds=5,
         size=32,
