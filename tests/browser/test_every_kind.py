@@ -74,10 +74,23 @@ def cases(choose=addresses) -> list:
     if not (site / "index.html").is_file():
         return [pytest.param("index.html", id="no-site")]
     book = Book(root=ROOT, docs=ROOT / "docs", site=site)
+    first = one_of_each(book)
     return [
-        pytest.param(page, id=page.removesuffix("/index.html").replace("/", "."))
+        pytest.param(
+            page,
+            id=page.removesuffix("/index.html").replace("/", "."),
+            marks=[] if page in first else pytest.mark.thorough,
+        )
         for page in choose(book)
     ]
+
+
+LOOKS = [
+    pytest.param(1280, "light"),
+    pytest.param(360, "dark"),
+    pytest.param(1280, "dark", marks=pytest.mark.thorough),
+    pytest.param(360, "light", marks=pytest.mark.thorough),
+]
 
 
 @pytest.fixture(params=[1280, 360], ids=["wide", "narrow"])
@@ -101,6 +114,7 @@ def brightness(page) -> float:
 
 
 @pytest.mark.parametrize("path", cases())
+@pytest.mark.parametrize("width, scheme", LOOKS)
 def test_axe_finds_no_violation(visit, axe, path, width, scheme):
     page = visit(width, scheme).open(path)
     assert (brightness(page) < 0.5) == (scheme == "dark"), f"the page is not {scheme}"

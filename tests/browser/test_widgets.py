@@ -309,6 +309,7 @@ def test_it_works_by_touch_on_a_phone_and_fits(start):
     assert one.visited.problems == []
 
 
+@pytest.mark.thorough
 def test_fifty_openings_leave_nothing_behind(start):
     one = start()
     devtools = one.page.context.new_cdp_session(one.page)
