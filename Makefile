@@ -40,7 +40,9 @@ check: install  ## format, types, fast tests, strict site, site checker: what CI
 	@$(BIN)/python scripts/check_site.py
 
 test: site  ## the whole suite, with a headless browser where one is found (MARK=... for a part of it)
-	@$(BIN)/python -m pytest -q -n auto $(if $(MARK),-m "$(MARK)")
+	@$(BIN)/python -m pytest -q -n auto --ignore=tests/printing $(if $(MARK),-m "$(MARK)")
+	@# Apart: a process holds one Playwright, and printing starts its own.
+	@$(BIN)/python -m pytest -q tests/printing $(if $(MARK),-m "$(MARK)")
 
 format: install  ## lay out the code and mend what the linter can
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
