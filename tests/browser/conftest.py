@@ -204,6 +204,14 @@ class Visit:
         page.evaluate(LAID_OUT)
         return page
 
+    def shared(self, path: str, query: str) -> Page:
+        """Open a page by an address that names a widget, and wait until that is ready."""
+        self.open(path)
+        self.page.goto(f"{self.page.url}?{query}", wait_until="load")
+        # Some widgets fetch and run networks, perhaps on a busy machine.
+        self.page.wait_for_selector(".widget:not([aria-busy])", timeout=120_000)
+        return self.page
+
 
 @pytest.fixture
 def visit(browser: Browser, address: str, top_address: str):

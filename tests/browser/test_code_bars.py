@@ -17,10 +17,7 @@ SYMBOLS = "abcd"
 def opened(visit):
     def start(query: str = "", **options):
         seen = visit(**options)
-        page = seen.open(PATH)
-        page.goto(f"{page.url}?widget=code_bars{query}", wait_until="load")
-        page.wait_for_selector(READY)
-        return seen, page
+        return seen, seen.shared(PATH, f"widget=code_bars{query}")
 
     return start
 

@@ -19,11 +19,7 @@ TEXT = "a dog that sees the birds _____ the cat. some do"
 def opened(visit):
     def start(query: str = "widget=infill", **options):
         seen = visit(**options)
-        page = seen.page
-        seen.open(PATH)
-        page.goto(f"{page.url}?{query}", wait_until="load")
-        page.wait_for_selector(READY, timeout=60_000)
-        return seen, page
+        return seen, seen.shared(PATH, query)
 
     return start
 

@@ -16,10 +16,7 @@ X = torch.linspace(-40, 40, 4001, dtype=torch.float64)
 def opened(visit):
     def start(query: str = "", **options):
         seen = visit(**options)
-        page = seen.open(PATH)
-        page.goto(f"{page.url}?widget=kl_fit{query}", wait_until="load")
-        page.wait_for_selector(READY)
-        return seen, page
+        return seen, seen.shared(PATH, f"widget=kl_fit{query}")
 
     return start
 

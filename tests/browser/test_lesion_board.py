@@ -14,7 +14,6 @@ from fromnoise.samplers import uniform_times
 
 PATH = "chapters/lesions/index.html"
 FILE = "assets/models/lesion_board.onnx.gz"
-READY = ".widget:not([aria-busy])"
 # The strengths of 16 tiles of 8 x 8 with a line of one pixel between them.
 STRENGTHS = """(target) => {
   const { data, width } = target.getContext("2d").getImageData(0, 0, 35, 35);
@@ -29,11 +28,7 @@ STRENGTHS = """(target) => {
 def opened(visit):
     def start(query: str = "widget=lesion_board", **options):
         seen = visit(**options)
-        page = seen.page
-        seen.open(PATH)
-        page.goto(f"{page.url}?{query}", wait_until="load")
-        page.wait_for_selector(READY, timeout=120_000)
-        return seen, page
+        return seen, seen.shared(PATH, query)
 
     return start
 

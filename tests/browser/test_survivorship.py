@@ -14,10 +14,7 @@ REGIONS = ("engines", "cockpit", "fuel tanks", "fuselage", "wings")
 def opened(visit):
     def start(query: str = "", **options):
         seen = visit(**options)
-        page = seen.open(PATH)
-        page.goto(f"{page.url}?widget=survivorship{query}", wait_until="load")
-        page.wait_for_selector(READY)
-        return seen, page
+        return seen, seen.shared(PATH, f"widget=survivorship{query}")
 
     return start
 
