@@ -25,8 +25,8 @@ PerExample = Float[Tensor, " batch"]
 def langevin_step(score: Field, x: Data, step: float, z: Data) -> Data:
     r"""Climb a little, shake a little: $x' = x + h\, s(x) + \sqrt{2h}\, z$.
 
-    A finite step leaves a bias. On a Gaussian of variance $\lambda$ the chain settles at
-    $\lambda / (1 - h / 2\lambda)$, and from $h = 2\lambda$ on it never settles.
+    A finite step leaves a bias. On a Gaussian of variance $c$ the chain settles at
+    $c / (1 - h / 2c)$, and from $h = 2c$ on it never settles.
 
     Args:
         score: Score of the density to sample.
@@ -51,8 +51,8 @@ def langevin_step(score: Field, x: Data, step: float, z: Data) -> Data:
 def log_acceptance(log_prob: Field, score: Field, x: Data, y: Data, step: float) -> PerExample:
     r"""Log-probability of taking a Langevin step from $x$ to $y$ after all.
 
-    $$\log a = \min\Big(0,\; \log \frac{p(y)\, q(x \mid y)}{p(x)\, q(y \mid x)}\Big),
-    \qquad q(y \mid x) = \mathcal N\big(y;\; x + h\, s(x),\; 2 h I\big).$$
+    $$\log a = \min\Big(0,\; \log \frac{p(y)\, T(x \mid y)}{p(x)\, T(y \mid x)}\Big),
+    \qquad T(y \mid x) = \mathcal N\big(y;\; x + h\, s(x),\; 2 h I\big).$$
 
     The density may lack its constant, and the score may be wrong: p stays stationary.
 
