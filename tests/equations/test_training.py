@@ -250,21 +250,38 @@ def test_the_plain_average_keeps_a_share_of_its_start() -> Sides:
     )
 
 
+def printed_recursion(
+    values: Tensor, decay: float, late: int = 0, corrected: bool = True
+) -> Tensor:
+    """The recursion as the chapter prints it, or with a fault."""
+    mean = torch.zeros((), dtype=FLOAT)
+    for n, value in enumerate(values, start=1):
+        weight = 1 - decay ** (n + late) if corrected else 1.0
+        mean = mean + (1 - decay) / weight * (value - mean)
+    return mean
+
+
 @proves("training-ema-corrected")
 def test_the_corrected_average_is_a_mean_with_weights_that_sum_to_one() -> Sides:
-    """Left: the library's recursion. Right: the weighted mean, written out."""
+    """Left: the library's recursion. Right: the recursion and the weighted mean, as printed."""
     lefts, rights, biased, late = [], [], [], []
     for decay in (0.3, 0.9, 0.999):
         theta = normal(30, seed=4) + 2
-        lefts.append(averaged(theta, decay)[-1])
+        lefts += 2 * [averaged(theta, decay)[-1]]
         powers = decay ** torch.arange(29, -1, -1, dtype=FLOAT)
-        rights.append((powers * theta).sum() / powers.sum())
-        biased.append((1 - decay) * (powers * theta).sum())
-        late.append((1 - decay) * (powers * theta).sum() / (1 - decay**29))
+        rights += [printed_recursion(theta, decay), (powers * theta).sum() / powers.sum()]
+        biased += [
+            printed_recursion(theta, decay, corrected=False),
+            (1 - decay) * (powers * theta).sum(),
+        ]
+        late += [
+            printed_recursion(theta, decay, late=1),
+            (1 - decay) * (powers * theta).sum() / (1 - decay**29),
+        ]
     return Sides(
         torch.stack(lefts),
         torch.stack(rights),
-        {"uncorrected": torch.stack(biased), "corrected for n - 1": torch.stack(late)},
+        {"uncorrected": torch.stack(biased), "corrected for another n": torch.stack(late)},
     )
 
 
