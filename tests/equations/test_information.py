@@ -120,7 +120,9 @@ def test_mutual_information_has_three_faces() -> Sides:
         left=mutual(q).expand(2),
         right=torch.stack([saving, total]),
         wrong={
-            "joint added": torch.stack([saving, entropy(q_x) + entropy(q_y) + total]),
+            "joint added": torch.stack(
+                [saving, entropy(q_x) + entropy(q_y) + entropy(q.flatten())]
+            ),
             "entropy of the other": torch.stack([entropy(q_x) - entropy(q_y) + saving, total]),
         },
     )
