@@ -55,8 +55,12 @@ def derivative(function, by, schedule, t):
 
 @proves("samplers-ddim")
 def test_every_eta_keeps_the_law_of_the_noisy_data() -> Sides:
-    """Moments of x_s by propagating the step's linear map, against those that x_s must have."""
-    left, right, forgot, doubled = [], [], [], []
+    """Moments of x_s by propagating the step's linear map, against those that x_s must have.
+
+    The moments hold whatever the posterior's variance is. That variance is held against Bayes: at
+    eta = 1 noise and x_t must be tied as the forward process ties them.
+    """
+    left, right, forgot, doubled, unscaled = [], [], [], [], []
     for schedule in SCHEDULES:
         at_t, at_s = schedule(time(0.7)), schedule(time(0.4))
         step, var_step = transition(at_t, at_s)
@@ -74,18 +78,33 @@ def test_every_eta_keeps_the_law_of_the_noisy_data() -> Sides:
             right += [at_s.alpha_t * Z, at_s.sigma_t.square().expand(5)]
             forgot += [at_s.alpha_t * Z, (at_s.sigma_t.square() + eta**2 * fresh).expand(5)]
             doubled += [at_s.alpha_t * Z * step, at_s.sigma_t.square().expand(5)]
+            unscaled += right[-2:]
             # The library's step is that map: its deterministic part, when the noise is left out.
             if eta == 0:
                 walked = ddim_step(
                     lambda x, t, x_0=x_0: x_0.expand(5, 2), schedule, x_t, time(0.7), time(0.4)
                 )
                 torch.testing.assert_close(walked, known)
+            if eta == 1:
+                # Covariance of x_s and x_t for given data, by the step and by the way there.
+                no_shrink = at_s.sigma_t.square() * (
+                    1 - at_s.sigma_t.square() / at_t.sigma_t.square()
+                )
+                left.append((kept * at_t.sigma_t).expand(5))
+                bayes = (step * at_s.sigma_t.square()).expand(5)
+                right.append(bayes)
+                forgot.append(bayes)
+                doubled.append(bayes)
+                unscaled.append(
+                    ((at_s.sigma_t.square() - no_shrink).sqrt() * at_t.sigma_t).expand(5)
+                )
     return Sides(
         left=torch.cat(left),
         right=torch.cat(right),
         wrong={
             "fresh noise on top of all that was kept": torch.cat(forgot),
             "data scaled twice": torch.cat(doubled),
+            "fresh noise of a step that does not shrink": torch.cat(unscaled),
         },
     )
 
@@ -358,11 +377,13 @@ def test_the_grid_of_edm() -> Sides:
         at = schedule(times)
         r = at.sigma_t / at.alpha_t
         share = torch.arange(n, dtype=F64) / (n - 1)
-        line = r[0] ** (1 / rho) + share * (r[-1] ** (1 / rho) - r[0] ** (1 / rho))
+        ends = schedule(torch.tensor([0.999, 0.001], dtype=F64))
+        first, last = ends.sigma_t / ends.alpha_t
+        line = first ** (1 / rho) + share * (last ** (1 / rho) - first ** (1 / rho))
         left.append(r.log())
         right.append(rho * line.log())
         root.append(line.log())
-        straight.append((r[0] + share * (r[-1] - r[0])).log())
+        straight.append((first + share * (last - first)).log())
     return Sides(
         left=torch.cat(left),
         right=torch.cat(right),
