@@ -225,7 +225,7 @@ def test_the_information_of_a_noisy_gaussian() -> Sides:
 
 @proves("ae-no-gain")
 def test_what_a_stage_forgets_no_later_stage_recovers() -> Sides:
-    """Eight joint outcomes, listed; a stage that merges some of what it sees."""
+    """Fifteen joint outcomes, listed; a stage that merges some of what it sees."""
     joint = torch.rand(3, 5, generator=torch.Generator().manual_seed(0), dtype=F64)
     joint = joint / joint.sum()
     merged = torch.tensor([0, 1, 0, 2, 1])  # what the stage passes on
@@ -580,6 +580,47 @@ def test_noise_and_pull_pin_the_scale_of_the_code() -> Sides:
         },
         tolerance=1e-6,
         reason="a search that compares values finds a minimum to the root of the precision",
+    )
+
+
+@proves("ae-free-noise")
+def test_noise_that_may_be_chosen_leaves_a_code_of_variance_one() -> Sides:
+    """The loss on a line is searched over both, signal and noise of the code, on both sides."""
+    left, right, held, rooted, no_ceiling = [], [], [], [], []
+    for lam, eta in ((1.5, 0.4), (3.0, 0.5), (0.2, 0.9)):
+
+        def loss(parameters: Tensor, lam: float = lam, eta: float = eta) -> Tensor:
+            a, log_var = parameters
+            # The mean square of the code's mean is a^2 lam; the decoder is the best linear one.
+            rate = kl_diagonal((a * math.sqrt(lam))[None], log_var[None]).sum()
+            slope = a * lam / (a**2 * lam + log_var.exp())
+            error = (1 - slope * a) ** 2 * lam + slope**2 * log_var.exp()
+            return error / (2 * eta**2) + rate
+
+        def value_and_gradient(array, loss=loss):
+            point = torch.tensor(array, dtype=F64, requires_grad=True)
+            value = loss(point)
+            (gradient,) = torch.autograd.grad(value, point)
+            return value.item(), gradient.numpy()
+
+        found = optimize.minimize(value_and_gradient, [0.5, -0.4], jac=True, tol=1e-12).x
+        signal, noise = found[0] ** 2 * lam, math.exp(found[1])
+        best = min(eta**2 / lam, 1.0)
+        left.append([signal + noise, noise])
+        right.append([1.0, best])
+        held.append([max(math.sqrt(lam) / eta, 1.0), 1.0])
+        rooted.append([1.0, min(eta / math.sqrt(lam), 1.0)])
+        no_ceiling.append([1.0, eta**2 / lam])
+    return Sides(
+        left=torch.tensor(left, dtype=F64),
+        right=torch.tensor(right, dtype=F64),
+        wrong={
+            "the noise held at one": torch.tensor(held, dtype=F64),
+            "scales for variances": torch.tensor(rooted, dtype=F64),
+            "no ceiling at one": torch.tensor(no_ceiling, dtype=F64),
+        },
+        tolerance=1e-6,
+        reason="a descent stops where the loss no longer changes in float64",
     )
 
 
