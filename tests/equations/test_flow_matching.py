@@ -320,7 +320,7 @@ def test_straightness_of_the_gaussian_flow() -> Sides:
     )
 
 
-@proves("flow-straightness-coupled", "flow-straightness-width")
+@proves("flow-straightness-coupled")
 def test_straightness_of_paired_gaussians() -> Sides:
     """Left: the change of the flow's width, by autograd and quadrature. Right: closed form."""
     left, right = [], []
@@ -336,6 +336,50 @@ def test_straightness_of_paired_gaussians() -> Sides:
             sign_of_the_turn=2 * (s - c) + root * turn,
             half=right[-1] / 2,
             pairs_as_if_independent=number((2 - math.pi / 2) * s),
+        )
+    return Sides(torch.stack(left), torch.stack(right), stack(wrong))
+
+
+@proves("flow-straightness-width")
+def test_straightness_is_the_change_of_the_width() -> Sides:
+    """Left: paths by the regression of the lines on their points. Right: both forms in the width.
+
+    For a pair with a joint normal law the mean of eps - x_0 at x is a multiple of x, so every path
+    is its end times one number, the exponential of an integral.
+    """
+    left, right = [], []
+    wrong: dict[str, list[Tensor]] = {}
+    times, weights = legendre(0.0, 1.0)
+    for s, share in product((0.4, 0.9, 1.7), (0.0, 0.3, -0.5, 0.95)):
+        pair = torch.tensor([[s**2, share * s], [share * s, 1.0]], dtype=FLOAT)  # of x_0 and eps
+        line = torch.tensor([-1.0, 1.0], dtype=FLOAT)
+
+        def rate(t: Tensor, pair=pair, line=line) -> Tensor:
+            point = torch.stack([1 - t, t], -1)
+            return (point @ pair @ line) / ((point @ pair) * point).sum(-1)
+
+        def scale(t: float, rate=rate) -> Tensor:
+            nodes, shares = legendre(t, 1.0)
+            return (-(shares * rate(nodes)).sum()).exp()
+
+        speed = rate(times) * torch.stack([scale(t) for t in times.tolist()])
+        bent = (weights * (speed - (1 - scale(0.0))).square()).sum()
+        left.append(torch.stack([bent, bent]))
+
+        def width(t: Tensor, pair=pair) -> Tensor:
+            point = torch.stack([1 - t, t])
+            return (point @ pair @ point).sqrt()
+
+        change = torch.func.vmap(torch.func.grad(width))(times)
+        square = (weights * change.square()).sum()
+        first = bend(s, share * s)
+        right.append(torch.stack([first, square - (1 - s) ** 2]))
+        plus = (weights * (change + (1 - s)).square()).sum()
+        collect(
+            wrong,
+            way_forgotten=torch.stack([square, square]),
+            sign_of_the_way=torch.stack([plus, square + (1 - s) ** 2]),
+            way_not_squared=torch.stack([first, square - abs(1 - s)]),
         )
     return Sides(torch.stack(left), torch.stack(right), stack(wrong))
 
