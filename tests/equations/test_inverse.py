@@ -106,7 +106,36 @@ def test_completing_the_square() -> Sides:
     )
 
 
-@proves("inverse-gain", "inverse-posterior", "inverse-gain-times-precision")
+@proves("inverse-gain-times-precision")
+def test_the_gain_times_the_precision_by_terms() -> Sides:
+    """The product as it stands on the left, and the sum of its terms: both are the identity."""
+    gain = (
+        COV
+        @ MATRIX.mT
+        @ torch.linalg.inv(MATRIX @ COV @ MATRIX.mT + NOISE**2 * torch.eye(2, dtype=F64))
+    )
+    precision = torch.linalg.inv(COV) + MATRIX.mT @ MATRIX / NOISE**2
+    seen = MATRIX @ COV @ MATRIX.mT / NOISE**2
+    one, add = torch.eye(2, dtype=F64), COV @ MATRIX.mT @ MATRIX / NOISE**2
+
+    def terms(bracket):
+        return EYE + add - gain @ bracket @ MATRIX
+
+    middle = (EYE - gain @ MATRIX) @ (EYE + add)
+    return Sides(
+        left=torch.stack([(EYE - gain @ MATRIX) @ COV @ precision] * 2 + [EYE]),
+        right=torch.stack([middle, terms(one + seen), terms(one + seen)]),
+        wrong={
+            "identity left out of the bracket": torch.stack([middle] + [terms(seen)] * 2),
+            "noise left out of the bracket": torch.stack(
+                [middle] + [terms(one + NOISE**2 * seen)] * 2
+            ),
+            "sign of the last term": torch.stack([middle] + [terms(-one - seen)] * 2),
+        },
+    )
+
+
+@proves("inverse-gain", "inverse-posterior")
 def test_the_gain_form_is_the_completed_square() -> Sides:
     """Moments of the library's posterior, by the gain, against those by precisions."""
     found = linear_posterior(Gaussian(MEAN, COV), MATRIX, Y, NOISE)
@@ -119,7 +148,7 @@ def test_the_gain_form_is_the_completed_square() -> Sides:
         left=torch.cat([found.mean, found.covariance.flatten(), product.flatten()]),
         right=torch.cat([mean, cov.flatten(), EYE.flatten()]),
         wrong={
-            "noise left out of S": torch.cat(
+            "noise left out of C_y": torch.cat(
                 [sure, (COV - gain @ MATRIX @ COV).flatten(), EYE.flatten()]
             ),
             "covariance not reduced": torch.cat([mean, COV.flatten(), (COV @ precision).flatten()]),
@@ -196,10 +225,15 @@ def test_the_likelihood_of_a_noisy_point_is_a_mean_over_clean_ones() -> Sides:
 
 @proves("inverse-score", "inverse-guided")
 def test_bayes_adds_a_gradient_to_the_denoiser() -> Sides:
-    """The denoiser of the posterior in closed form against the prior's plus autograd of Bayes."""
+    """Denoiser and score of the posterior in closed form against the prior's plus a gradient."""
     y, noise = torch.tensor(0.7, dtype=F64), 0.3
     answer = linear_posterior(PARTS, torch.eye(1, dtype=F64), y[None], noise)
     left, right, backward, unscaled = [], [], [], []
+
+    def score(of):
+        place = x_t.detach().requires_grad_()
+        return torch.autograd.grad(of.noised(scales).log_prob(place).sum(), place)[0]
+
     for t in (0.2, 0.5, 0.8):
         scales = at(t)
         x_t = torch.linspace(-1.5, 1.5, 7, dtype=F64)[:, None].requires_grad_()
@@ -211,10 +245,11 @@ def test_bayes_adds_a_gradient_to_the_denoiser() -> Sides:
         (slope,) = torch.autograd.grad(likelihood.sum(), x_t)
         estimate = PARTS.posterior_mean(x_t.detach(), scales)
         reach = scales.sigma_t**2 / scales.alpha_t
-        left.append(answer.posterior_mean(x_t.detach(), scales))
-        right.append(estimate + reach * slope)
-        backward.append(estimate - reach * slope)
-        unscaled.append(estimate + slope)
+        prior = score(PARTS)
+        left.append(torch.cat([answer.posterior_mean(x_t.detach(), scales), score(answer)]))
+        right.append(torch.cat([estimate + reach * slope, prior + slope]))
+        backward.append(torch.cat([estimate - reach * slope, prior - slope]))
+        unscaled.append(torch.cat([estimate + slope, prior + reach * slope]))
     return Sides(
         left=torch.cat(left),
         right=torch.cat(right),
@@ -291,6 +326,37 @@ def test_the_slope_of_the_denoiser_is_a_covariance() -> Sides:
         left=scales.sigma_t**2 / scales.alpha_t * slopes,
         right=cov,
         wrong={"unscaled": slopes, "alpha forgotten": scales.sigma_t**2 * slopes},
+    )
+
+
+@proves("inverse-pair")
+def test_the_denoiser_of_a_pair_by_hand() -> Sides:
+    """Slopes of the library's denoiser of two entries against the two fractions."""
+    left, right, unsquared, halved, swapped = [], [], [], [], []
+    for rho in (-0.4, 0.8):
+        cov = torch.tensor([[1.0, rho], [rho, 1.0]], dtype=F64)
+        prior = Gaussian(torch.zeros(2, dtype=F64), cov)
+        for t in (0.2, 0.5, 0.9):
+            scales = at(t)
+            # The denoiser is linear: what it makes of each unit vector is its matrix.
+            known, hidden = prior.posterior_mean(torch.eye(2, dtype=F64), scales)[:, 1]
+            left.append(torch.stack([hidden, known]))
+            alpha, var = scales.alpha_t[0], scales.sigma_t[0] ** 2
+            rest = 1 - alpha**4 * rho**2
+            own, other = alpha * (1 - alpha**2 * rho**2) / rest, alpha * rho * var / rest
+            right.append(torch.stack([own, other]))
+            lost = 1 - alpha**2 * rho**2
+            unsquared.append(torch.stack([own * rest / lost, other * rest / lost]))
+            halved.append(torch.stack([own, other / var.sqrt()]))
+            swapped.append(torch.stack([other, own]))
+    return Sides(
+        left=torch.stack(left),
+        right=torch.stack(right),
+        wrong={
+            "square of alpha for its fourth power": torch.stack(unsquared),
+            "sigma for its square": torch.stack(halved),
+            "own and other swapped": torch.stack(swapped),
+        },
     )
 
 
