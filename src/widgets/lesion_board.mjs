@@ -105,7 +105,11 @@ function build(stage, { state, change }) {
   const board = element("div", { class: "widget-board", role: "group", "aria-label": "Parts of the network; pressed is switched off" });
   const switches = PARTS.map((part) => {
     const button = element("button", { type: "button", "data-part": keyOf(part), "aria-pressed": state[keyOf(part)] }, part);
-    button.addEventListener("click", () => change({ [keyOf(part)]: !state[keyOf(part)] }));
+    button.addEventListener("click", () => {
+      change({ [keyOf(part)]: !state[keyOf(part)] });
+      // At once: what it does to the digits takes seconds.
+      button.setAttribute("aria-pressed", state[keyOf(part)]);
+    });
     return [part, button];
   });
   board.append(...switches.map(([, button]) => button));

@@ -27,6 +27,18 @@ LAID_OUT = """
   return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
 })()
 """
+# A fixed piece of arithmetic; the median of five, in milliseconds.
+WORK = """() => {
+  const times = [];
+  for (let i = 0; i < 5; i += 1) {
+    const start = performance.now();
+    let x = 0.5;
+    for (let k = 0; k < 2e7; k += 1) x = 3.9 * x * (1 - x);
+    times.push(performance.now() - start + (x > 2));
+  }
+  return times.sort((a, b) => a - b)[2];
+}"""
+WORK_IDLE_MS = 35.0
 # Not the root of a host: everything must work from wherever the site is put.
 PREFIX = "/some/where/"
 ARGUMENTS = [
@@ -211,6 +223,15 @@ class Visit:
         # Some widgets fetch and run networks, perhaps on a busy machine.
         self.page.wait_for_selector(".widget:not([aria-busy])", timeout=120_000)
         return self.page
+
+
+@pytest.fixture
+def slowness():
+    """How many times longer this machine takes now than an idle one; at least 1.
+
+    A limit in milliseconds says something about a page only where nothing else runs.
+    """
+    return lambda page: max(1.0, page.evaluate(WORK) / WORK_IDLE_MS)
 
 
 @pytest.fixture

@@ -390,7 +390,7 @@ def test_it_pauses_when_nobody_looks_or_something_changes(start, way):
     one.page.wait_for_function(
         "figure => figure.querySelector('.widget-player button').textContent === 'Play'",
         arg=one.figure.element_handle(),
-        timeout=PATIENCE if way == "another control" else 1000,
+        timeout=PATIENCE,
     )
     if way != "another control":
         assert one.frame() < int(one.player.get_attribute("max"))
