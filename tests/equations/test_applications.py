@@ -28,7 +28,8 @@ def hermite(n=40):
 def test_lengths_of_noise_and_of_a_mix() -> Sides:
     """Gauss-Hermite quadrature over both noises, entry by entry, against the closed forms."""
     e, w = hermite()
-    shares, dims = [0.1, 0.5, 0.8], [1, 7, 64]
+    # A share of 0 is the plain noise of the shell.
+    shares, dims = [0.0, 0.1, 0.5, 0.8], [1, 7, 64]
     a, b, weight = e[:, None], e[None, :], w[:, None] * w[None, :]
     left = [d * (weight * ((1 - m) * a + m * b).square()).sum() for m in shares for d in dims]
     # Independent entries: the variances of their squares add up.
