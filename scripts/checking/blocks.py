@@ -7,8 +7,10 @@ classes of their own. Every other Python block runs, with no list of exceptions.
 """
 
 import ast
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -130,37 +132,101 @@ def run_alone(text: str, timeout: float = TIMEOUT_S) -> str | None:
     Returns:
         None when it ran, and otherwise what went wrong, in one or a few lines.
     """
-    folder = Path(tempfile.mkdtemp(prefix="block-"))
-    try:
-        script = folder / "copied.py"
-        script.write_text(text + "\n", encoding="utf-8")
-        # Only the installed package may help: no path of this checkout, no pytest hook.
-        kept = ("PATH", "HOME", "LANG", "SYSTEMROOT", "VIRTUAL_ENV", "TMPDIR")
-        environment = {name: os.environ[name] for name in kept if name in os.environ}
-        environment |= {
-            "OMP_NUM_THREADS": "1",
-            "MPLBACKEND": "Agg",
-            "PYTHONUTF8": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        done = subprocess.run(
-            [sys.executable, "-W", "error::SyntaxWarning", script.name],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
+    with _script(text) as folder:
+        try:
+            done = subprocess.run(
+                [*PYTHON_ALONE, "copied.py"],
+                cwd=folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return _too_long(timeout)
+        return _problem(done.returncode, done.stderr)
+
+
+class Warm:
+    """Runs blocks as `run_alone` does, without the seconds that each would wait for torch.
+
+    Every block has a process of its own: the fork of an interpreter that has read libraries, and
+    nothing of this project.
+    """
+
+    LIBRARIES = ("torch", "numpy", "scipy.stats", "jaxtyping", "matplotlib", "sklearn.datasets")
+
+    def __init__(self) -> None:
+        # Beside the other modules here it would take their names for those of libraries.
+        server = Path(__file__).with_name("forks.py").read_text(encoding="utf-8")
+        self._home = _script(server)
+        self._server = subprocess.Popen(
+            [*PYTHON_ALONE, "copied.py", *self.LIBRARIES],
+            cwd=self._home.__enter__(),
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             text=True,
-            timeout=timeout,
-            check=False,
         )
-    except subprocess.TimeoutExpired:
-        return f"still running after {timeout:g} s"
+        self._answer()
+
+    def run(self, text: str, timeout: float = TIMEOUT_S) -> str | None:
+        """The same as `run_alone`."""
+        with _script(text) as folder:
+            self._server.stdin.write(f"{timeout} {folder}\n")
+            self._server.stdin.flush()
+            status = int(self._answer())
+            if status == -signal.SIGALRM:
+                return _too_long(timeout)
+            return _problem(status, (folder / "said").read_text(encoding="utf-8"))
+
+    def close(self) -> None:
+        self._server.stdin.close()
+        self._server.wait()
+        self._home.__exit__(None, None, None)
+
+    def _answer(self) -> str:
+        line = self._server.stdout.readline()
+        if not line:
+            raise RuntimeError("the interpreter that runs the blocks has ended")
+        return line
+
+
+PYTHON_ALONE = (sys.executable, "-W", "error::SyntaxWarning")
+
+
+@contextlib.contextmanager
+def _script(text: str) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="block-")).resolve()
+    try:
+        (folder / "copied.py").write_text(text + "\n", encoding="utf-8")
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if done.returncode == 0:
+
+
+def _environment() -> dict[str, str]:
+    # Only the installed package may help: no path of this checkout, no pytest hook.
+    kept = ("PATH", "HOME", "LANG", "SYSTEMROOT", "VIRTUAL_ENV", "TMPDIR")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {
+        "OMP_NUM_THREADS": "1",
+        "MPLBACKEND": "Agg",
+        "PYTHONUTF8": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _too_long(timeout: float) -> str:
+    return f"still running after {timeout:g} s"
+
+
+def _problem(status: int, said: str) -> str | None:
+    if status == 0:
         return None
-    last = [line for line in done.stderr.strip().split("\n") if line.strip()][-4:]
-    return "\n".join(last) or f"exit status {done.returncode}"
+    last = [line for line in said.strip().split("\n") if line.strip()][-4:]
+    return "\n".join(last) or f"exit status {status}"
 
 
 def run_all(book: Book, jobs: int | None = None) -> Iterator[Fault]:

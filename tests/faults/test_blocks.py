@@ -6,6 +6,14 @@ import pytest
 import check_site
 from checking import blocks
 
+
+@pytest.fixture(scope="module")
+def warm():
+    interpreter = blocks.Warm()
+    yield interpreter
+    interpreter.close()
+
+
 CHAPTER = "built/chapters/toy/index.html"
 
 
@@ -45,13 +53,25 @@ def test_signatures_and_listings_are_not_blocks(book):
         ("print('unclosed", "SyntaxError"),
     ],
 )
-def test_a_block_runs_with_the_package_and_nothing_else(text, problem):
-    found = blocks.run_alone(text)
-    assert found is None if problem is None else problem in found
+def test_a_block_runs_with_the_package_and_nothing_else(text, problem, warm):
+    for found in (blocks.run_alone(text), warm.run(text)):
+        assert found is None if problem is None else problem in found
 
 
-def test_a_block_that_never_ends_is_stopped():
+def test_a_block_that_never_ends_is_stopped(warm):
     assert "still running" in blocks.run_alone("while True: pass", timeout=0.5)
+    assert "still running" in warm.run("while True: pass", timeout=0.5)
+
+
+def test_a_fork_knows_libraries_and_nothing_of_the_project_or_of_the_block_before(warm):
+    assert warm.run("import math\nmath.pi = 3\nx = 1\nopen('left.txt', 'w').close()") is None
+    assert (
+        warm.run("import math, os\nassert math.pi > 3.1 and os.listdir() != ['left.txt']") is None
+    )
+    assert "NameError" in warm.run("x")
+    known = "import sys\nassert not any('fromnoise' in n or 'checking' in n for n in sys.modules)"
+    assert warm.run(known) is None
+    assert warm.run("import sys\nassert 'torch' in sys.modules") is None
 
 
 def test_a_block_that_needs_the_one_before_is_a_fault(book):

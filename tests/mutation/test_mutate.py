@@ -115,6 +115,8 @@ def test_a_test_that_fails_without_a_fault_is_named(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough  # minutes: it plants every fault that it knows
+@pytest.mark.timeout(1200)
 def test_the_core_of_the_library_is_guarded():
     """At least 95 % of the faults are noticed, and every survivor is listed with a reason."""
     done = subprocess.run(

@@ -20,8 +20,22 @@ def built_blocks() -> list:
     return [pytest.param(block, id=block.name) for block in blocks.all_blocks(book)]
 
 
+@pytest.fixture(scope="module")
+def warm():
+    interpreter = blocks.Warm()
+    yield interpreter
+    interpreter.close()
+
+
 @pytest.mark.parametrize("block", built_blocks())
-def test_block_runs_alone(block: blocks.Block):
+def test_block_runs_alone(block: blocks.Block, warm: blocks.Warm):
+    problem = warm.run(block.text)
+    assert problem is None, f"{block.name}\n{problem}\n\n{block.text}"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("block", built_blocks())
+def test_block_runs_in_an_interpreter_that_has_read_nothing(block: blocks.Block):
     problem = blocks.run_alone(block.text)
     assert problem is None, f"{block.name}\n{problem}\n\n{block.text}"
 
