@@ -37,10 +37,16 @@ def test_lengths_of_noise_and_of_a_mix() -> Sides:
     right = [d * ((1 - m) ** 2 + m**2) for m in shares for d in dims] + [2.0 * d for d in dims]
     cross = [d * (1 - m + m) ** 2 for m in shares for d in dims] + [2.0 * d for d in dims]
     single = [d * ((1 - m) ** 2 + m**2) for m in shares for d in dims] + [1.0 * d for d in dims]
+    root = [d**0.5 if m == 0 else d * ((1 - m) ** 2 + m**2) for m in shares for d in dims]
+    root += [2.0 * d for d in dims]
     return Sides(
         left=torch.stack(left),
         right=tensor(right),
-        wrong={"scales added, not variances": tensor(cross), "variance d": tensor(single)},
+        wrong={
+            "scales added, not variances": tensor(cross),
+            "variance d": tensor(single),
+            "the length for its square": tensor(root),
+        },
     )
 
 
