@@ -72,6 +72,9 @@ def section(book: Book, part: Part, inside: dict[str, Part]) -> HtmlElement:
     for path in DROPPED:
         for element in text.xpath(f".//{path}"):
             element.drop_tree()
+    # A long page is laid out stretch by stretch on a screen; the rules for paper know none.
+    for element in text.xpath(f"./div[{has_class('stretch')}]"):
+        element.drop_tag()
     # Nothing folds on paper, and Chromium would not split an opened fold between two pages.
     for element in text.xpath(".//details"):
         element.tag = "div"

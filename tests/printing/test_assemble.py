@@ -70,6 +70,12 @@ def test_what_belongs_to_the_screen_is_left_out(small):
     assert tree.xpath("//section[1]")[0].text_content() == "Chapter 1OneAnswerIt is 42."
 
 
+def test_what_is_wide_on_the_screen_stands_directly_in_its_part(small):
+    book = small('<div class="stretch"><h1>One</h1></div><div class="stretch"><p>two</p></div>')
+    (part, _) = assembled(book).xpath("//section")
+    assert [element.tag for element in part] == ["h1", "p"]
+
+
 def test_a_picture_that_is_not_there_is_refused(small):
     with pytest.raises(assemble.DanglingLink, match=r"gone\.svg"):
         assembled(small('<h1>One</h1><img src="../../gone.svg">'))

@@ -12,7 +12,7 @@ import pypdfium2
 import pytest
 
 from checking.book import Book
-from printing import edition, headings, paper, press
+from printing import assemble, edition, headings, paper, press
 from printing.pages import parts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +90,25 @@ def test_a_running_head_says_which_chapter_it_is(chapter):
     (part,) = (part for part in parts(book) if part.name == "chapters-elbo")
     head = f"{part.number} {part.title}"
     assert sum(text.startswith(head) for text in texts(data)) > 5
+
+
+@pytest.mark.site
+def test_the_number_of_a_chapter_stands_on_its_own_line(chapter):
+    data, book = chapter
+    (part,) = (part for part in parts(book) if part.name == "chapters-elbo")
+    with pikepdf.open(io.BytesIO(data)) as document:
+        first = paper.places(document)[part.name]
+    with pypdfium2.PdfDocument(data) as document:
+        lines = document[first - 1].get_textpage().get_text_bounded().splitlines()
+    assert f"Chapter {part.number}" in [line.strip() for line in lines]
+
+
+@pytest.mark.site
+def test_listings_of_the_text_stand_where_they_may_reach_into_the_margin(chapter):
+    _, book = chapter
+    tree = assemble.document(book, parts(book))
+    for part in tree.xpath("//section[starts-with(@id, 'chapters-')]"):
+        assert part.xpath("./div[contains(@class, 'highlight')]"), part.get("id")
 
 
 @pytest.mark.site
