@@ -24,7 +24,7 @@ def experiments_and_costs(volume: Volume) -> str:
             seconds += cost
         title = title_of(volume, chapter)
         found_table = table(
-            f"Experiments of {title}", ("Question", "Figure", "Size", "Seed", "Seconds"), rows
+            f"Experiments of {title}", ("Question", "Figure", "Record", "Seed", "Time"), rows
         )
         heading = f'<h2 id="experiments-{chapter}">{_link(volume, chapter, title)}</h2>'
         parts.append(f"{heading}{found_table}")
@@ -61,9 +61,15 @@ def _row(volume: Volume, experiment: Experiment, sources: Sources) -> tuple[str,
         name = f'<a href="{volume.href(figure.page, figure.item.id)}">{name}</a>'
     return (
         f"<tr><td>{volume.with_marks(html.escape(question, quote=False))}</td><td>{name}</td>"
-        f"<td>{made['size']}</td><td>{shown}</td><td>{duration(seconds)}</td></tr>",
+        f"<td>{_record(volume, experiment)}</td><td>{shown}</td><td>{duration(seconds)}</td></tr>",
         seconds,
     )
+
+
+def _record(volume: Volume, experiment: Experiment) -> str:
+    """Where the choices and all results of a run can be read, by a person or a program."""
+    of_which = f'<span class="visually-hidden">of {html.escape(experiment.name)}</span>'
+    return f'<a href="{volume.href(f"figures/{experiment.name}.json")}">JSON {of_which}</a>'
 
 
 def _page(chapter: str) -> str:
