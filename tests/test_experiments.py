@@ -15,6 +15,7 @@ from building import manifest
 from building.closure import Sources
 from building.freshness import needed
 from building.tree import ROOT, Experiment, experiments
+from elsewhere import Elsewhere
 from fromnoise import figures
 
 NAMES = [experiment.name for experiment in experiments()]
@@ -34,10 +35,14 @@ def small_results(name: str, workdir) -> str:
     experiment = Experiment(name)
     module = importlib.import_module(experiment.module)
     arguments = [module.SIZES["smoke"], torch.device("cpu"), workdir / name]
-    if needs := needed(experiment, "smoke", Sources()):
+    if needs := needed_by(name):
         arguments.append({other: small_reading(other, workdir) for other in needs})
     (workdir / name).mkdir(parents=True, exist_ok=True)
     return json.dumps(manifest.checked_results(module.run(*arguments), name))
+
+
+def needed_by(name: str) -> dict[str, str]:
+    return needed(Experiment(name), "smoke", Sources())
 
 
 def small_reading(name: str, workdir) -> dict:
@@ -78,19 +83,57 @@ def test_equal_seeds_give_equal_numbers_in_another_process(name, small_build, wo
 GPU = [name for name in NAMES if "gpu" in Sources().experiment(Experiment(name))[1].sizes]
 
 
+SHAPES = {"size", "multipliers"}
+"""Choices of the small size that would make other images than a GPU will see."""
+
+
+# A handful of points may not fill a panel; at full size the build refuses this warning.
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GPU)
-def test_the_gpu_size_has_shapes_that_fit(name, tmp_path):
-    """Its images and its networks at full size, for as few examples and steps as the small run."""
+def test_the_gpu_size_runs_with_its_own_shapes_on_a_second_device(name, workdir, tmp_path):
+    """Its images, for as few examples and steps as the small run."""
     module = importlib.import_module(Experiment(name).module)
-    small = dataclasses.asdict(module.SIZES["smoke"])
-    counts = {k: v for k, v in small.items() if k.startswith("n_") or k.endswith("_steps")}
-    counts["batch_size"] = small["batch_size"]
-    config = dataclasses.replace(module.SIZES["gpu"], **counts)
-    assert config.size > small["size"]
-    assert config.channels > small["channels"]
-    results = manifest.checked_results(module.run(config, torch.device("cpu"), tmp_path), name)
+    small, full = (dataclasses.asdict(module.SIZES[size]) for size in ("smoke", "full"))
+    few = {k: v for k, v in small.items() if v != full[k] and k not in SHAPES}
+    few |= {k: 8 for k in small if "batch" in k}
+    config = dataclasses.replace(module.SIZES["gpu"], **few)
+    needs = {other: small_reading(other, workdir) for other in needed_by(name)}
+    with Elsewhere() as there:
+        arguments = [config, there.device, tmp_path, *([needs] if needs else [])]
+        found = module.run(*arguments)
+    assert there.n_operations > 100
+    results = json.loads(json.dumps(manifest.checked_results(found, name)))
     with figures.theme("light"):
         module.draw(results)
+
+
+@pytest.mark.parametrize("name", GPU)
+def test_the_gpu_size_is_nowhere_smaller(name):
+    module = importlib.import_module(Experiment(name).module)
+    full, gpu = (dataclasses.asdict(module.SIZES[size]) for size in ("full", "gpu"))
+    counts = {key: value for key, value in full.items() if isinstance(value, int)}
+    assert all(gpu[key] >= value for key, value in counts.items())
+    assert any(gpu[key] > value for key, value in counts.items())
+
+
+def test_a_tensor_left_behind_is_found():
+    """What fails on a GPU fails on the device of the tests, in each of the ways to slip."""
+    with Elsewhere() as there:
+        x = torch.ones(3, device=there.device)
+        made = torch.Generator(there.device).manual_seed(0)
+        assert torch.randn(3, generator=made, device=x.device).device == there.device
+        assert (2 * x + torch.tensor(1.0)).cpu().sum() == 9  # single numbers meet any tensor
+        slips = {
+            "two devices": lambda: x + torch.ones(3),
+            "another device": lambda: torch.randn(3, generator=made),
+            "no array": lambda: x.numpy(),
+            "of two": lambda: torch.nn.functional.linear(x, torch.ones(1, 3)),
+            "meets": lambda: torch.ones(3)[x.long()],
+        }
+        for words, slip in slips.items():
+            with pytest.raises((RuntimeError, TypeError), match=words):
+                slip()
 
 
 # A handful of points may not fill a panel; at full size the build refuses this warning.

@@ -30,13 +30,14 @@ def spots() -> GaussianMixture:
 
 def even_times(n: int, generator: torch.Generator) -> Tensor:
     """One time per example, spread evenly over [0, 1] from one random shift, in random order."""
-    shift = torch.rand((), generator=generator)
-    return (shift + torch.randperm(n, generator=generator) / n) % 1
+    device = generator.device
+    shift = torch.rand((), generator=generator, device=device)
+    return (shift + torch.randperm(n, generator=generator, device=device) / n) % 1
 
 
 def as_they_come(x_0: Tensor, eps: Tensor) -> Tensor:
     """Independent pairs: the order of the draws."""
-    return torch.arange(len(x_0))
+    return torch.arange(len(x_0), device=x_0.device)
 
 
 def in_parts(size: int) -> Pairing:
@@ -60,7 +61,7 @@ def fresh_noise(pairing: Pairing = as_they_come) -> Loss:
 
     def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         x_0 = batch[0]
-        eps = torch.randn(x_0.shape, generator=generator)
+        eps = torch.randn(x_0.shape, generator=generator, device=x_0.device)
         t = even_times(len(x_0), generator)
         return conditional_flow_matching(network, x_0, eps[pairing(x_0, eps)], t, SCHEDULE).mean()
 

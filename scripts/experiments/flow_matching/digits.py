@@ -62,6 +62,17 @@ SIZES = {
         n_same_steps=2,
         fine_steps=(2, 4),
     ),
+    # Is the order of the three a matter of the budget? Larger batches pair more, more pairs hold
+    # more of what the teacher can draw, and its paths are followed more finely.
+    "gpu": Config(
+        n_seeds=8,
+        n_steps=5000,
+        channels=32,
+        batch_size=256,
+        n_pairs=20_000,
+        n_teacher_steps=32,
+        n_splits=100,
+    ),
 }
 NAMES = ("independent", "optimal", "reflow")
 
@@ -81,7 +92,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     drawn: dict[str, dict] = {name: {} for name in NAMES}
     same: dict[str, list] = {}
     for seed in range(config.n_seeds):
-        models = trained(config, data, seed, workdir)
+        models = trained(config, data, seed, device, workdir)
         eps = noise(config.n_samples, seed + 100)
         for name, network in models.items():
             found, images = quality(config, network, eps, judge, held_out)
@@ -99,7 +110,9 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     }
 
 
-def trained(config: Config, data: Splits, seed: int, workdir: Path) -> dict[str, nn.Module]:
+def trained(
+    config: Config, data: Splits, seed: int, device: torch.device, workdir: Path
+) -> dict[str, nn.Module]:
     """One network per pairing; the reflow learns from the pairs that the first one makes."""
     settings = TrainingSettings(
         n_steps=config.n_steps,
@@ -110,7 +123,7 @@ def trained(config: Config, data: Splits, seed: int, workdir: Path) -> dict[str,
     )
 
     def learn(name: str, loss: Loss, batch: tuple[Tensor, ...]) -> nn.Module:
-        network = UNet(8, channels=config.channels, seed=seed)
+        network = UNet(8, channels=config.channels, seed=seed).to(device)
         return train(network, loss, batch, settings, folder=workdir / f"{name}{seed}").network
 
     images = (data.train.images,)
@@ -123,12 +136,13 @@ def trained(config: Config, data: Splits, seed: int, workdir: Path) -> dict[str,
         pairs = reflow_pairs(
             velocity_denoiser(models["independent"], SCHEDULE),
             SCHEDULE,
-            noise(config.n_pairs, seed + 200),
-            uniform_times(config.n_teacher_steps),
+            noise(config.n_pairs, seed + 200).to(device),
+            uniform_times(config.n_teacher_steps).to(device),
             heun_step,
         )
     models["reflow"] = learn("reflow", given_pairs, tuple(pairs))
-    return models
+    # Judged on the processor.
+    return {name: network.cpu() for name, network in models.items()}
 
 
 @torch.no_grad()

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments._flagship import NULL, SCHEDULE, TARGET, load_network
-from experiments.training._common import Judge, draw_digits, judge_for, over
-from fromnoise.datasets import Splits
+from experiments.training._common import HERE, Judge, draw_digits, judge_for, over
 from fromnoise.denoising import as_denoiser
 from fromnoise.mixtures import GaussianMixture
 from fromnoise.samplers import Denoiser, uniform_times
@@ -26,8 +25,9 @@ def labels_for(n: int) -> Tensor:
 
 def both(network: nn.Module, n: int) -> tuple[Denoiser, Denoiser]:
     """The flagship asked for each class in turn, and asked for no class."""
-    conditional = as_denoiser(network, SCHEDULE, TARGET, labels_for(n))
-    return conditional, as_denoiser(network, SCHEDULE, TARGET, torch.full((n,), NULL))
+    labels = labels_for(n).to(next(network.parameters()).device)
+    conditional = as_denoiser(network, SCHEDULE, TARGET, labels)
+    return conditional, as_denoiser(network, SCHEDULE, TARGET, torch.full_like(labels, NULL))
 
 
 def unsnapped(images: Tensor) -> Tensor:
@@ -35,9 +35,12 @@ def unsnapped(images: Tensor) -> Tensor:
     return images
 
 
-def measured(ask: Denoiser, n: int, n_steps: int, seed: int, judge: Judge, data: Splits) -> dict:
+def measured(
+    ask: Denoiser, n: int, n_steps: int, seed: int, judge: Judge, device: torch.device = HERE
+) -> dict:
     """What guidance trades: obedience, diversity, nearness to real digits, pixels out of range."""
-    images = draw_digits(ask, n, uniform_times(n_steps), seed, snap=unsnapped)
+    times = uniform_times(n_steps)
+    images = draw_digits(ask, n, times, seed, snap=unsnapped, device=device)
     labels = labels_for(n)
     shown = images.clamp(-1, 1)
     features = judge.classifier.judge(shown)

@@ -125,7 +125,7 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
             rows = []
             for seed, reader in zip(config.seeds, found, strict=True):
                 ask = _steered(unconditional, reader, labels, multiplier, name == "noisy")
-                row = measured(ask, config.n_samples, config.n_steps, seed, judge, data)
+                row = measured(ask, config.n_samples, config.n_steps, seed, judge)
                 images = row.pop("images")
                 rows.append(row)
                 if seed == config.seeds[0] and multiplier == config.multipliers[-1]:

@@ -90,7 +90,7 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
     for name, ask in asked.items():
         rows = []
         for seed in config.seeds:
-            row = measured(ask, config.n_samples, config.n_steps, seed, judge, data)
+            row = measured(ask, config.n_samples, config.n_steps, seed, judge)
             images = row.pop("images")
             rows.append(row)
             if seed == config.seeds[0]:

@@ -45,9 +45,25 @@ def windows(text: Tensor) -> Batch:
     return (text.unfold(0, LENGTH, 1),)
 
 
-def network(n_characters: int, causal: bool, seed: int, rotary: bool = True) -> Transformer:
-    """Two blocks of width 48; causal or not, rotary or not, the parameters are the same."""
-    return Transformer(n_characters, LENGTH, 48, n_heads=4, causal=causal, rotary=rotary, seed=seed)
+def network(
+    n_characters: int,
+    causal: bool,
+    seed: int,
+    rotary: bool = True,
+    width: int = 48,
+    n_blocks: int = 2,
+) -> Transformer:
+    """Causal or not, rotary or not, the parameters are the same."""
+    return Transformer(
+        n_characters,
+        LENGTH,
+        width,
+        n_blocks=n_blocks,
+        n_heads=4,
+        causal=causal,
+        rotary=rotary,
+        seed=seed,
+    )
 
 
 def fit(
@@ -59,10 +75,16 @@ def fit(
     folder: Path,
     measure: Measure | None = None,
     measure_every: int = 0,
+    batch_size: int = 24,
+    learning_rate: float = 6e-3,
 ) -> TrainedModel:
     """The one budget of this chapter: equal batches, rates and averages for every network."""
     settings = TrainingSettings(
-        n_steps=n_steps, batch_size=24, learning_rate=6e-3, ema_decay=0.98, seed=seed
+        n_steps=n_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        ema_decay=0.98,
+        seed=seed,
     )
     return train(
         start,

@@ -1,5 +1,6 @@
 """One text, one network, one budget: what does a character cost in order and in any order?"""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,28 @@ class Config:
     n_characters: int = 192
     gaps: tuple[int, ...] = (1, 2, 4, 8, 12)  # in the middle of a row
     shown_gap: int = 4
+    width: int = 48
+    n_blocks: int = 2
+    batch_size: int = 24
+    learning_rate: float = 6e-3
 
 
 SIZES = {
     "full": Config(),
     "smoke": Config(2, 600, 8, 2, 1, 1, 2, (1, 2), 4, 4, 4, 4, 60, (2, 4)),
+    # Does reading in any order stay dearer when nothing is short? Six times the parameters, 80
+    # times the rows, and a text long enough that none of it need be seen often.
+    "gpu": Config(
+        n_seeds=5,
+        n_train=1_000_000,
+        n_test=2048,
+        n_steps=15_000,
+        n_records=10,
+        width=96,
+        n_blocks=3,
+        batch_size=128,
+        learning_rate=3e-3,
+    ),
 }
 
 
@@ -136,16 +154,18 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 
     def causal_measure(model: nn.Module) -> dict[str, float]:
         assert isinstance(model, Transformer)
-        return {"bits": causal_bits(model, test).mean().item()}
+        return {"bits": causal_bits(here(model), test).mean().item()}
 
     def masked_measure(model: nn.Module) -> dict[str, float]:
         assert isinstance(model, Transformer)
-        return {"bits": hidden_costs(model, test, config.n_draws, 0)[0].mean().item()}
+        return {"bits": hidden_costs(here(model), test, config.n_draws, 0)[0].mean().item()}
 
     for seed in range(config.n_seeds):
         causal, masked = (
             fit(
-                network(n, is_causal, seed),
+                network(n, is_causal, seed, width=config.width, n_blocks=config.n_blocks).to(
+                    device
+                ),
                 loss,
                 windows(text),
                 config.n_steps,
@@ -153,12 +173,16 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
                 workdir / f"{name}{seed}",
                 measure,
                 every,
+                config.batch_size,
+                config.learning_rate,
             )
             for name, is_causal, loss, measure in (
                 ("causal", True, next_character_loss, causal_measure),
                 ("masked", False, any_order_loss, masked_measure),
             )
         )
+        for trained in (causal, masked):
+            trained.network.cpu()
         keep("curve_causal", [record["bits"] for record in causal.records])
         keep("curve_masked", [record["bits"] for record in masked.records])
         keep("by_place", causal_bits(causal.network, many).mean(0).tolist())
@@ -208,7 +232,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     best = min(range(len(n_grams)), key=lambda k: n_grams[k])
     per_character = torch.bincount(text, minlength=n).double() / len(text)
     return {
-        "n_parameters": n_parameters(network(n, True, 0)),
+        "n_parameters": n_parameters(causal.network),
         "n_states": source.n_states,
         "n_symbols": n,
         "example": source.vocabulary.decode(text[:200]),
@@ -255,6 +279,11 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         },
         "examples": found["examples"][0],
     }
+
+
+def here(model: Transformer) -> Transformer:
+    """A copy on the processor, where texts are judged."""
+    return copy.deepcopy(model).cpu()
 
 
 def save(model: nn.Module, path: Path) -> None:

@@ -29,6 +29,7 @@ SCHEDULE = Rectified()
 TARGET = PredictVelocity()
 LEVELS = torch.linspace(-1, 1, 17)
 N_DIMS = 64
+HERE = torch.device("cpu")
 # Where the bound starts and ends. Above 6.5 a gray level is told by the noisy pixel alone; the
 # value was chosen on validation images. Below -10 nothing is left of the data.
 LOG_SNR_MAX, LOG_SNR_MIN = 6.5, -10.0
@@ -91,11 +92,16 @@ def draw_digits(
     schedule: Schedule = SCHEDULE,
     step: Step = ddim_step,
     snap: Callable[[Tensor], Tensor] = snap_to_levels,
+    device: torch.device = HERE,
 ) -> Tensor:
-    """Samples on the gray levels of real digits; equal seeds start from equal noise."""
+    """Samples on the gray levels of real digits; equal seeds start from equal noise.
+
+    The denoiser works on `device`; noise and samples are on the processor.
+    """
     generator = torch.Generator().manual_seed(seed)
     x_1 = torch.randn((n, 1, 8, 8), generator=generator)
-    found = sample(denoiser, schedule, x_1, times, step, generator)
+    # A single time meets data shaped like them, so it must lie where they do.
+    found = sample(denoiser, schedule, x_1.to(device), times.to(device), step, generator).cpu()
     return snap(found.nan_to_num(0.0))
 
 

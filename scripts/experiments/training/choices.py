@@ -1,5 +1,6 @@
 """What do the schedule, the loss weight and the batch size decide, with the budget held?"""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,6 +69,9 @@ SIZES = {
         n_folds=2,
         shape_steps=2,
     ),
+    # Each choice with ten times the images and a network twice as wide. The weights of the bound
+    # and batches of 128 are the ones that may only have been too slow.
+    "gpu": Config(n_seeds=8, channels=32, n_images=1800 * 32, learning_rate=4e-3, ema_decay=0.99),
 }
 
 
@@ -124,7 +128,8 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         learned: Schedule = SCHEDULE
         for name, choice in CHOICES.items():
             schedule = choice.schedule or learned
-            trained = fitted(choice, schedule, config, seed, data, workdir / f"{name}{seed}")
+            folder = workdir / f"{name}{seed}"
+            trained = fitted(choice, schedule, config, seed, data, device, folder)
             if name == "whole":
                 learned, shape = learned_from(trained, data, config, seed)
                 shapes.append(shape)
@@ -148,7 +153,13 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 
 
 def fitted(
-    choice: Choice, schedule: Schedule, config: Config, seed: int, data: Splits, folder: Path
+    choice: Choice,
+    schedule: Schedule,
+    config: Config,
+    seed: int,
+    data: Splits,
+    device: torch.device,
+    folder: Path,
 ) -> nn.Module:
     """As many images as the others saw; the rate follows the square root of the batch."""
     settings = TrainingSettings(
@@ -161,9 +172,18 @@ def fitted(
         seed=seed,
     )
     weight = choice.weight and of_mean_one(choice.weight, schedule, choice.t_min)
-    loss = denoising_loss(schedule, choice.target, weight=weight, t_min=choice.t_min)
-    network = UNet(8, config.channels, 10, seed=seed)
-    return train(network, loss, tuple(data.train), settings, folder=folder).network
+    there = schedule_on(device, schedule)
+    loss = denoising_loss(there, choice.target, weight=weight, t_min=choice.t_min)
+    network = UNet(8, config.channels, 10, seed=seed).to(device)
+    # Judged on the processor, where the noise of the judging comes from.
+    return train(network, loss, tuple(data.train), settings, folder=folder).network.cpu()
+
+
+def schedule_on(device: torch.device, schedule: Schedule) -> Schedule:
+    """The schedule for times on a device: a learned one holds weights, the others nothing."""
+    if isinstance(schedule, LearnedSchedule):
+        return LearnedSchedule(copy.deepcopy(schedule.log_snr).to(device))
+    return schedule
 
 
 def of_mean_one(

@@ -214,7 +214,9 @@ def drawn(
     empty = torch.empty((len(labels), 1, config.size, config.size))
     x_1 = noise_like(empty, torch.Generator().manual_seed(seed)).to(device)
     denoiser = as_denoiser(network, schedule, TARGET, labels.to(device))
-    found = sample(denoiser, schedule, x_1, uniform_times(config.n_sampling_steps))
+    # A single time meets data shaped like them, so it must lie where they do.
+    times = uniform_times(config.n_sampling_steps).to(device)
+    found = sample(denoiser, schedule, x_1, times)
     return found.nan_to_num(0.0).clamp(-1, 1).cpu()
 
 
@@ -303,7 +305,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     for ax, name, role, text in (
         (axes[0], "real", "data", "real glyphs"),
         (axes[1], "straight", "model", "the recipe"),
-        (axes[2], "shifted", "noise", "noised harder"),
+        (axes[2], "shifted", "model", "noised harder"),
     ):
         images = np.array(results["images"][name])
         rows = images.reshape(2, -1, *images.shape[1:])

@@ -1,17 +1,23 @@
 """What does the weight of the KL term buy, in nats of rate and nats of distortion?"""
 
+import math
+import string
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.figure
 import numpy as np
 import torch
+from torch import Tensor
 
 from experiments.vae._common import fit, flat, over_seeds
 from fromnoise import figures
-from fromnoise.datasets import digits
+from fromnoise.datasets import digits, snap_to_levels
 from fromnoise.decoders import DiscretizedLogistic
+from fromnoise.glyphs import glyphs
 from fromnoise.vae import VAE, summarize, vae_loss
+
+SIDE, CHARACTERS = 8, string.digits
 
 
 @dataclass(frozen=True)
@@ -19,28 +25,61 @@ class Config:
     seed: int = 0
     n_seeds: int = 3
     n_steps: int = 600
+    n_train: int | None = None  # all there are
     n_images: int | None = None
     n_importance: int = 16
     betas: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0, 3.0, 100.0)
     n_shown: int = 10
+    n_latents: int = 16
+    width: int = 128
+    learning_rate: float = 3e-3
+    size: int = 8
+    """Side of the images: 8 for the handwritten digits, more for glyphs drawn at that size."""
 
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(n_seeds=2, n_steps=3, n_images=20, n_importance=2, betas=(0.0, 1.0, 100.0)),
+    "smoke": Config(
+        n_seeds=2, n_steps=3, n_train=40, n_images=20, n_importance=2, betas=(0.0, 1.0, 100.0)
+    ),
+    # Glyphs of 28 pixels: 20 times the images, so that little is left to learn by heart, and
+    # causes whose number is known. Wider layers and more units than causes.
+    "gpu": Config(
+        n_seeds=5,
+        n_steps=10_000,
+        n_train=20_000,
+        n_images=1000,
+        n_latents=32,
+        width=512,
+        learning_rate=1e-3,
+        size=28,
+    ),
 }
 
 
 def run(config: Config, device: torch.device, workdir: Path) -> dict:
-    data = digits()
-    train, test = flat(data.train), flat(data.test, config.n_images)
+    train, test = rows_of_pixels(config)
     results: dict = {"betas": list(config.betas)}
     for beta in config.betas:
         rows = []
         for seed in range(config.seed, config.seed + config.n_seeds):
-            model = VAE(DiscretizedLogistic(), n_latents=16, seed=seed)
+            model = VAE(
+                DiscretizedLogistic(),
+                n_latents=config.n_latents,
+                n_dims=config.size**2,
+                width=config.width,
+                seed=seed,
+            )
             folder = workdir / f"{beta:g}-{seed}"
-            model = fit(model, vae_loss(beta), train, config.n_steps, seed, folder).network
+            model = fit(
+                model.to(device),
+                vae_loss(beta),
+                train,
+                config.n_steps,
+                seed,
+                folder,
+                config.learning_rate,
+            ).network.cpu()
             generator = torch.Generator().manual_seed(seed)
             row = summarize(model, test, config.n_importance, generator)
             on_train = summarize(model, train[: len(test)], 4, generator)
@@ -54,6 +93,20 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
         results[key_of(beta)] = over_seeds(rows) | {"reconstructions": pictures}
     results["originals"] = ((test[: config.n_shown] + 1) * 80).round().int().tolist()
     return results
+
+
+def rows_of_pixels(config: Config) -> tuple[Tensor, Tensor]:
+    """Training and test images on 17 gray levels, flat."""
+    if config.size == SIDE:
+        data = digits()
+        return flat(data.train, config.n_train), flat(data.test, config.n_images)
+    generator = torch.Generator().manual_seed(0)
+    drawn = [
+        glyphs(n, generator, config.size, characters=CHARACTERS).images
+        for n in (config.n_train, config.n_images)
+    ]
+    train, test = (snap_to_levels(images).flatten(1) for images in drawn)
+    return train, test
 
 
 def key_of(beta: float) -> str:
@@ -101,14 +154,16 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     left.set(xlabel="rate $R$ (nats per digit)", ylabel="distortion $D$ (nats per digit)")
     rows = [results["originals"], *(entry["reconstructions"] for _, entry in entries)]
     n = min(6, len(rows[0]))
-    sheet = np.array([row[:n] for row in rows]).reshape(len(rows), n, 8, 8)
+    sheet = np.array([row[:n] for row in rows])
+    side = math.isqrt(sheet.shape[-1])
+    sheet = sheet.reshape(len(rows), n, side, side)
     figures.image_grid(right, sheet, levels=(0, 160), role="model")
     right.set_axis_on()
     right.set_xticks([])
     for spine in right.spines.values():
         spine.set_visible(False)
     right.set_yticks(
-        [9 * i + 3.5 for i in range(len(rows))],
+        [(side + 1) * i + (side - 1) / 2 for i in range(len(rows))],
         ["digit", *(rf"$\beta$ = {beta:g}" for beta, _ in entries)],
     )
     right.tick_params(length=0)
