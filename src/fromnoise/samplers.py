@@ -191,7 +191,7 @@ def sample(
         tensor([[7.],
                 [7.]])
     """
-    times = times.double()
+    times = times.to(x_1.device, torch.float64)
     if times.ndim != 1 or len(times) < 2 or not (times.diff() < 0).all():
         raise ValueError(f"times must be at least two, strictly falling, got {times.tolist()}")
     if not (times[0] <= 1 and times[-1] >= 0):

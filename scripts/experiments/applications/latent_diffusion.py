@@ -126,7 +126,7 @@ def one_seed(
         x_1 = torch.randn((n, *data.shape[1:]), generator=generator)
         times = uniform_times(config.n_sampling_steps)
         ask = as_denoiser(trained, SCHEDULE, TARGET)
-        return sample(ask, SCHEDULE, x_1.to(device), times.to(device), heun_step).cpu()
+        return sample(ask, SCHEDULE, x_1.to(device), times, heun_step).cpu()
 
     vae = VAE(Gaussian(0.3), dim, config.size**2, config.width, seed=seed)
     vae = fit("vae", vae, vae_loss(config.beta), flat, config.vae_steps, 128).cpu()

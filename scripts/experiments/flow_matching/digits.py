@@ -137,7 +137,7 @@ def trained(
             velocity_denoiser(models["independent"], SCHEDULE),
             SCHEDULE,
             noise(config.n_pairs, seed + 200).to(device),
-            uniform_times(config.n_teacher_steps).to(device),
+            uniform_times(config.n_teacher_steps),
             heun_step,
         )
     models["reflow"] = learn("reflow", given_pairs, tuple(pairs))

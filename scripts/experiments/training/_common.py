@@ -101,7 +101,7 @@ def draw_digits(
     generator = torch.Generator().manual_seed(seed)
     x_1 = torch.randn((n, 1, 8, 8), generator=generator)
     # A single time meets data shaped like them, so it must lie where they do.
-    found = sample(denoiser, schedule, x_1.to(device), times.to(device), step, generator).cpu()
+    found = sample(denoiser, schedule, x_1.to(device), times, step, generator).cpu()
     return snap(found.nan_to_num(0.0))
 
 

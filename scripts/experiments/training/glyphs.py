@@ -215,7 +215,7 @@ def drawn(
     x_1 = noise_like(empty, torch.Generator().manual_seed(seed)).to(device)
     denoiser = as_denoiser(network, schedule, TARGET, labels.to(device))
     # A single time meets data shaped like them, so it must lie where they do.
-    times = uniform_times(config.n_sampling_steps).to(device)
+    times = uniform_times(config.n_sampling_steps)
     found = sample(denoiser, schedule, x_1, times)
     return found.nan_to_num(0.0).clamp(-1, 1).cpu()
 
