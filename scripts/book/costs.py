@@ -22,7 +22,7 @@ def experiments_and_costs(volume: Volume) -> str:
             row, cost = _row(volume, experiment, sources)
             rows.append(row)
             seconds += cost
-        title = _title(volume, chapter)
+        title = title_of(volume, chapter)
         found_table = table(
             f"Experiments of {title}", ("Question", "Figure", "Size", "Seed", "Seconds"), rows
         )
@@ -33,7 +33,7 @@ def experiments_and_costs(volume: Volume) -> str:
     lines = "".join(
         f'<tr><th scope="row"><a href="#experiments-{name}">{html.escape(title)}</a></th>'
         f"<td>{count}</td><td>{duration(seconds)}</td></tr>"
-        for title, name, count, seconds in sorted(chapters, key=lambda c: _place(volume, c[1]))
+        for title, name, count, seconds in sorted(chapters, key=lambda c: place(volume, c[1]))
     )
     count = sum(count for _, _, count, _ in chapters)
     lines += f'<tr><th scope="row">All</th><td>{count}</td><td>{duration(total)}</td></tr>'
@@ -42,7 +42,7 @@ def experiments_and_costs(volume: Volume) -> str:
         '<th scope="col">Experiments</th><th scope="col">One core</th></tr></thead>'
         f"<tbody>{lines}</tbody></table>"
     )
-    by_place = sorted(zip(chapters, parts, strict=True), key=lambda p: _place(volume, p[0][1]))
+    by_place = sorted(zip(chapters, parts, strict=True), key=lambda p: place(volume, p[0][1]))
     return f'<div class="ledger-all">{totals}{"".join(part for _, part in by_place)}</div>'
 
 
@@ -70,7 +70,7 @@ def _page(chapter: str) -> str:
     return "index.md" if chapter == "home" else f"chapters/{chapter}.md"
 
 
-def _title(volume: Volume, chapter: str) -> str:
+def title_of(volume: Volume, chapter: str) -> str:
     page = volume.pages.get(_page(chapter))
     return page.title if page else chapter
 
@@ -82,6 +82,6 @@ def _link(volume: Volume, chapter: str, title: str) -> str:
     return f'<a href="{volume.href(page)}">{html.escape(title)}</a>'
 
 
-def _place(volume: Volume, chapter: str) -> int:
+def place(volume: Volume, chapter: str) -> int:
     page = _page(chapter)
     return volume.order.index(page) if page in volume.pages else len(volume.order)

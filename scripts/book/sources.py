@@ -26,6 +26,7 @@ BLOCKS = {
     "remember": (False, ()),
     "bibliography": (False, ()),
     "experiments": (False, ()),
+    "trained": (False, ()),
     "failure": (True, ()),
     "ledger": (False, ()),
     "modules": (False, ()),

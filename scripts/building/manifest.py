@@ -16,7 +16,7 @@ from building.syntax import combined
 from building.tree import BuildError
 from fromnoise.provenance import write_whole
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class ManifestError(BuildError):
@@ -40,6 +40,8 @@ class Manifest:
     data: dict[str, str]
     needs: dict[str, str]
     """Experiments whose results this one read, and the SHA-256 of those results."""
+    trained: list[int]
+    """Sizes of the models that `run` trained, in numbers moved by their optimizers; each once."""
     outputs: dict[str, str]
     """File name to SHA-256."""
     command: str

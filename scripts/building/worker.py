@@ -31,7 +31,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from building import fonts, freshness, lock, manifest, outputs
+from building import fonts, freshness, lock, manifest, outputs, trained
 from building.closure import Code, Sources
 from building.manifest import Manifest
 from building.syntax import combined
@@ -47,6 +47,7 @@ THREAD_VARIABLES = (
 )
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "matplotlib")
 HEARTBEAT_S = 1.0
+TRAINED = "trained.txt"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -228,7 +229,8 @@ def _run(
         workdir.mkdir(parents=True, exist_ok=True)
         clock.start(workdir.with_suffix(".seconds"))
         try:
-            results = module.run(*arguments)
+            with trained.noted(workdir / TRAINED):
+                results = module.run(*arguments)
             break
         except CorruptFile:
             shutil.rmtree(workdir)
@@ -253,6 +255,7 @@ def _run(
         draw_code={},
         data=code.data,
         needs=needs_code,
+        trained=trained.sizes(workdir / TRAINED),
         outputs={},
         command=experiment.command(size),
         device=order.device,

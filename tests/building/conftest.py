@@ -27,6 +27,24 @@ class cpu:
 backends = types.SimpleNamespace(cpu=cpu)
 '''
 
+FAKE_OPTIMIZER = '''
+"""An optimizer that moves nothing, and says so to whoever asked to be told of every step."""
+from types import SimpleNamespace
+
+HOOKS = []
+def register_optimizer_step_post_hook(hook):
+    HOOKS.append(hook)
+    return SimpleNamespace(remove=lambda: HOOKS.remove(hook))
+
+class Optimizer:
+    def __init__(self, *sizes):
+        numbers = [SimpleNamespace(numel=lambda size=size: size) for size in sizes]
+        self.param_groups = [{"params": numbers}]
+    def step(self):
+        for hook in HOOKS:
+            hook(self, (), {})
+'''
+
 FAKE_FIGURES = '''
 """Figures that are text; the shade comes from the theme."""
 from contextlib import contextmanager
@@ -97,7 +115,9 @@ class Project:
             root / "scripts" / "building",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        self.write("fake/torch.py", FAKE_TORCH)
+        self.write("fake/torch/__init__.py", FAKE_TORCH)
+        self.write("fake/torch/optim/__init__.py", "from torch.optim.optimizer import Optimizer")
+        self.write("fake/torch/optim/optimizer.py", FAKE_OPTIMIZER)
         for library in ("numpy", "scipy", "sklearn", "matplotlib"):
             self.write(f"fake/{library}.py", "")
         self.write("src/fromnoise/__init__.py", "")

@@ -123,7 +123,7 @@ def test_a_damaged_figure_is_noticed_and_drawn_again_to_the_same_bytes(built, na
     [
         (b'"twice": 3.0', b'"twice": 3.5', "changed after it was written"),
         (b'"seed": 0', b'"seed": 1', "changed after it was written"),
-        (b'"schema": 1', b'"schema": 0', "schema 0"),
+        (b'"schema": 2', b'"schema": 0', "schema 0"),
         (b'"results"', b'"reslts"', "changed after it was written"),
         (b'"schema"', b'"sch\xff\xfe"', "not JSON"),
         (b"{\n", b"[\n", "not JSON"),

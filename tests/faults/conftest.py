@@ -36,6 +36,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         draw_code=code.draw,
         data=code.data,
         needs={},
+        trained=[],
         outputs={figure.name: sha256_of(figure) for figure in experiment.figures("full")},
         command=experiment.command("full"),
         device="cpu",

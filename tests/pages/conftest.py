@@ -76,9 +76,10 @@ RESULTS = """{"experiment": "elbo/gap", "size": "full", "seed": 3, "config": {},
  {"gap": {"mean": 0.61234567, "low": 0.5801, "high": 0.6402}, "share": 0.4321, "list": [1, 2.5],
   "beta": {"0.5": {"kl": 1.25}}, "name": "cosine"},
  "run_code": {"a": "b"}, "draw_code": {}, "data": {}, "needs": {}, "outputs": {},
+ "trained": [85, 1201],
  "command": "python scripts/build_figures.py run elbo/gap --size full", "device": "cpu",
  "device_name": "a processor", "n_threads": 1, "versions": {}, "wall_s": 12.0, "draw_s": 1.0,
- "schema": 1}
+ "schema": 2}
 """
 
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" width="300pt" height="150pt"></svg>'
