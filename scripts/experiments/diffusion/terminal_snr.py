@@ -94,11 +94,11 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     ):
         figures.image_grid(ax, results[name]["images"], levels=(-2, 2), ncols=5, role=role)
         figures.panel_label(ax, text, role)
-    for name, role, text in (("ancestral", "noise", "ancestral"), ("ddim", "broken", "DDIM")):
+    for name, dash, text in (("ancestral", "noise", "ancestral"), ("ddim", "broken", "DDIM")):
         values = [row["mean"] for row in results["ratio"][name]]
-        (line,) = right.plot(
-            results["alphas"], values, marker=figures.marker(role), **figures.line_style(role)
-        )
+        # Both samplers start wrong: one color, told apart by dashes.
+        style = {**figures.line_style(dash), "color": figures.color("broken")}
+        (line,) = right.plot(results["alphas"], values, marker=figures.marker(dash), **style)
         figures.label_line(line, text, x=0.3, dy=9 if name == "ancestral" else -10, dx=0)
     right.plot(results["alphas"], results["predicted"], lw=0.9, color=figures.color("ink"))
     right.axhline(1, color=figures.color("grid"), zorder=0)

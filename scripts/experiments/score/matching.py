@@ -144,18 +144,24 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 
 def draw(results: dict) -> Figure:
     figure, axes = figures.figure(2.7, ncols=2, sharey=False)
-    roles = dict(zip(NAMES, ("ink", "broken", "noise", "model"), strict=True))
+    # Three ways to learn a score, and nothing is broken: one color, told apart by dashes.
+    dashes = dict(zip(NAMES, ("ink", "broken", "noise", "model"), strict=True))
+    styles = {
+        name: {
+            **figures.line_style(dash),
+            "color": figures.color("ink" if name == "explicit" else "model"),
+        }
+        for name, dash in dashes.items()
+    }
     for name in NAMES:
-        (curve,) = axes[0].plot(
-            results["steps"], results["curves"][name], **figures.line_style(roles[name])
-        )
+        (curve,) = axes[0].plot(results["steps"], results["curves"][name], **styles[name])
         if name == "explicit":
             figures.label_line(curve, name, dx=-6, dy=12, ha="right")
         (line,) = axes[1].plot(
             results["dims"],
             results["work"][name],
-            marker=figures.marker(roles[name]),
-            **figures.line_style(roles[name]),
+            marker=figures.marker(dashes[name]),
+            **styles[name],
         )
         label = "explicit, denoising" if name == "denoising" else name
         if name != "explicit":

@@ -72,7 +72,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.4)
     for name, role, text, dy in (
-        ("sigma0", "broken", "digits as they are", 16),
+        ("sigma0", "broken", "digits as they are", 40),
         (f"sigma{results['sigma']:g}", "model", f"with noise, σ = {results['sigma']:g}", 9),
     ):
         found = results[name]

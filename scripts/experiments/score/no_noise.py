@@ -169,7 +169,7 @@ def draw(results: dict) -> Figure:
         for center in (-4, 4):
             angle = np.linspace(0, 2 * np.pi, 80)
             ring = center + 3 * spread * np.stack([np.cos(angle), np.sin(angle)])
-            ax.plot(*ring, color=figures.color("ink"), lw=0.8)
+            ax.plot(*ring, color=figures.color("ink"), linestyle="-", lw=0.8)
         ax.set(aspect="equal", xlim=(-8, 8), ylim=(-8, 8), xticks=[], yticks=[])
         figures.panel_label(ax, text, role)
     return figure

@@ -268,10 +268,13 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     figure, axes = figures.figure(2.6, ncols=2, sharey=False)
     left, right = axes
     shape = results["shape"]
-    styles = {"learned": "model", "whole": "ink", "cosine": "data", "linear": "broken"}
-    for name, role in styles.items():
+    # The given schedules are no data and not broken: grays, told apart by dashes.
+    dashes = {"learned": "model", "whole": "ink", "cosine": "noise", "linear": "broken"}
+    colors = {"learned": "model", "whole": "ink", "cosine": "muted", "linear": "muted"}
+    for name, role in dashes.items():
         label = "straight line" if name == "whole" else CHOICES[name].label
-        left.plot(shape["t"], shape["log_snr"][name], label=label, **figures.line_style(role))
+        style = {**figures.line_style(role), "color": figures.color(colors[name])}
+        left.plot(shape["t"], shape["log_snr"][name], label=label, **style)
     left.set(xlabel="time", ylim=(-11, 10))
     left.legend(loc="lower left", fontsize="small")
     figures.panel_label(left, "log-SNR")
