@@ -85,12 +85,15 @@ def draw(results: dict) -> Figure:
             if key not in keys:
                 continue
             found = [results[f"w{weight:g}"][key] for weight in weights]
-            (line,) = ax.plot(places, [row["mean"] for row in found], **figures.line_style(role))
+            # Diversity is of samples, not of the data: its dash, in ink.
+            tone = figures.color("ink" if key == "spread" else role)
+            style = figures.line_style(role, color=tone)
+            (line,) = ax.plot(places, [row["mean"] for row in found], **style)
             ax.fill_between(
                 places,
                 [row["low"] for row in found],
                 [row["high"] for row in found],
-                color=figures.color(role),
+                color=tone,
                 alpha=0.2,
                 linewidth=0,
             )

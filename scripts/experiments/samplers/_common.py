@@ -34,14 +34,9 @@ TEXT = {
     "multistep_3": "multistep 3",
     "unipc": "UniPC",
 }
-ROLE = {
-    "ancestral": "broken",
-    "ddim": "ink",
-    "heun": "data",
-    "multistep_2": "model",
-    "multistep_3": "noise",
-    "unipc": "noise",
-}
+# Dash and marker of a sampler, and its color: no sampler is data, noise or broken.
+ROLE = {"ddim": "ink", "heun": "data", "multistep_2": "model", "unipc": "noise"}
+COLOR = {"ddim": "ink", "heun": "muted", "multistep_2": "model", "unipc": "model"}
 
 walk = partial(sample, schedule=SCHEDULE)
 
@@ -79,7 +74,7 @@ def line(ax: Axes, x: Sequence[float], rows: Sequence[dict], role: str, **style:
     (drawn,) = ax.loglog(x, means, marker=figures.marker(role), **figures.line_style(role, **style))
     low = [max(row["low"], 0.5 * row["mean"]) for row in rows]
     ax.fill_between(
-        x, low, [row["high"] for row in rows], color=figures.color(role), alpha=0.15, lw=0
+        x, low, [row["high"] for row in rows], color=drawn.get_color(), alpha=0.15, lw=0
     )
     return drawn
 

@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from experiments._flagship import SCHEDULE, TARGET, load_network
-from experiments.samplers._common import MAKE, ROLE, TEXT, counted, line, over, ticks
+from experiments.samplers._common import COLOR, MAKE, ROLE, TEXT, counted, line, over, ticks
 from experiments.training._common import draw_digits, judge_for
 from fromnoise import figures
 from fromnoise.datasets import digits
@@ -68,7 +68,7 @@ def draw(results: dict) -> Figure:
         ("unipc", 8, -15),
     ):
         rows = [results[name][f"evals_{n}"] for n in n_evals]
-        drawn = line(ax, n_evals, rows, ROLE[name])
+        drawn = line(ax, n_evals, rows, ROLE[name], color=figures.color(COLOR[name]))
         figures.label_line(drawn, TEXT[name], x=n_evals[0], dx=dx, dy=dy)
     ax.axhline(results["floor"]["mean"], **figures.line_style("data", lw=1))
     ax.set(yscale="linear", ylim=(0.8, None))

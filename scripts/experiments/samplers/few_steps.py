@@ -61,7 +61,7 @@ def draw(results: dict) -> Figure:
     figures.image_grid(left, shown, levels=(0, 16), role="model")
     figures.panel_label(left, "ancestral, 2 to 32 steps", "model")
     for name, role, text, dy in (
-        ("ancestral", "broken", "ancestral", 8),
+        ("ancestral", "model", "ancestral", 8),
         ("ddim", "ink", "Euler", -9),
     ):
         rows = [results[name][f"steps_{n}"]["frechet"] for n in n_steps]

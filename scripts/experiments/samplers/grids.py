@@ -85,25 +85,26 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
 
 
 LINES = (
-    ("time", "model", "equal in time"),
-    ("log_snr", "noise", "equal in log-SNR"),
-    ("edm", "data", "EDM, ρ = 7"),
-    ("vp_time", "broken", "equal in DDPM's time"),
+    # Dash and marker, color, name: a grid is neither data nor noise.
+    ("time", "model", "model", "equal in time"),
+    ("log_snr", "noise", "muted", "equal in log-SNR"),
+    ("edm", "data", "ink", "EDM, ρ = 7"),
+    ("vp_time", "broken", "broken", "equal in DDPM's time"),
 )
 
 
 def draw(results: dict) -> Figure:
     figure, axes = figures.figure(3.0, ncols=3, sharey=False, width_ratios=[0.9, 1, 1])
-    for height, (name, role, text) in enumerate(LINES):
+    for height, (name, _, tone, text) in enumerate(LINES):
         times = results["times"][name]
-        axes[0].plot(times, [-height] * len(times), "|", ms=11, mew=1.5, color=figures.color(role))
-        axes[0].annotate(text, (0, -height + 0.32), color=figures.color(role))
+        axes[0].plot(times, [-height] * len(times), "|", ms=11, mew=1.5, color=figures.color(tone))
+        axes[0].annotate(text, (0, -height + 0.32), color=figures.color(tone))
     axes[0].set(yticks=[], xlabel="time t", ylim=(-3.6, 0.9), xticks=[0, 0.5, 1])
     figures.panel_label(axes[0], "8 steps")
     for ax, step, text in ((axes[1], "ddim", "DDIM"), (axes[2], "multistep_2", "multistep 2")):
-        for name, role, _ in LINES:
-            found = results[step][name]
-            line(ax, results["n_steps"], [found[f"steps_{n}"] for n in results["n_steps"]], role)
+        for name, role, tone, _ in LINES:
+            rows = [results[step][name][f"steps_{n}"] for n in results["n_steps"]]
+            line(ax, results["n_steps"], rows, role, color=figures.color(tone))
         ticks(ax, results["n_steps"])
         ax.set(xlabel="steps")
         figures.panel_label(ax, f"{text}: gap per pixel")

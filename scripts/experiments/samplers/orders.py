@@ -124,23 +124,23 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 
 
 LINES = {
-    "ddim": ("ink", "DDIM", 1, 9),
-    "heun": ("data", "Heun", 2, 9),
-    "multistep_2": ("model", "multistep 2", 3, 9),
-    "half_bend": ("broken", "half the bend", 3, -11),
-    "multistep_3": ("noise", "multistep 3", 3, -11),
+    # Dash and marker, color, name, place. Only half the bend is broken.
+    "ddim": ("ink", "ink", "DDIM", 1, 9),
+    "heun": ("data", "muted", "Heun", 2, 9),
+    "multistep_2": ("model", "model", "multistep 2", 3, 9),
+    "half_bend": ("broken", "broken", "half the bend", 3, -11),
+    "multistep_3": ("noise", "model", "multistep 3", 3, -11),
 }
 
 
 def draw(results: dict) -> Figure:
     figure, axes = figures.figure(3.4, ncols=2)
     for ax, x in zip(axes, ("n_steps", "n_evals"), strict=True):
-        for name, (role, text, place, dy) in LINES.items():
+        for name, (role, tone, text, place, dy) in LINES.items():
             found = results["solvers"][name]
             xs = results["n_steps"] if x == "n_steps" else found["n_evals"]
-            (line,) = ax.loglog(
-                xs, found["error"], marker=figures.marker(role), **figures.line_style(role)
-            )
+            style = figures.line_style(role, color=figures.color(tone))
+            (line,) = ax.loglog(xs, found["error"], marker=figures.marker(role), **style)
             # Two lines lie close to multistep 2; each is named in the panel with room for it.
             here = "n_steps" if name != "heun" else "n_evals"
             if (x == here and name != "half_bend") or (name == "half_bend" and x == "n_evals"):

@@ -62,7 +62,7 @@ def draw(results: dict) -> Figure:
     figure, (left, right) = figures.figure(
         2.7, ncols=2, sharey=False, gridspec_kw={"width_ratios": [1.7, 1]}
     )
-    roles = ("muted", "data", "noise")
+    roles = ("muted", "ink", "noise")
     names = list(results["paths"])
     for name, role in zip(names, roles, strict=False):
         path = results["paths"][name]
@@ -77,8 +77,8 @@ def draw(results: dict) -> Figure:
     figures.panel_label(left, "W(t), from n coins")
     n = [int(key) for key in results["gap"]]
     right.loglog(
-        n, list(results["gap"].values()), marker=figures.marker("model"),
-        **figures.line_style("model"),
+        n, list(results["gap"].values()), marker=figures.marker("ink"),
+        **figures.line_style("ink"),
     )  # fmt: skip
     right.set(xlabel="flips n")
     figures.panel_label(right, "largest gap to the normal law")

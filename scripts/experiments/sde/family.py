@@ -76,7 +76,7 @@ def draw(results: dict) -> Figure:
     for ax, name in zip(axes, results["etas"], strict=True):
         for points, role, size in (
             (results[name]["points"], "model", 2.0),
-            (results[name]["twins"], "broken", 4.0),
+            (results[name]["twins"], "ink", 4.0),
         ):
             x, y = zip(*points, strict=True)
             shape = "." if role == "model" else "X"

@@ -77,10 +77,12 @@ def draw(results: dict) -> Figure:
         ("weak", "model", "mean of |x|² (weak)", -11),
     ):
         means = [found["mean"] for found in results[name]]
-        (line,) = ax.loglog(n, means, marker=figures.marker(role), **figures.line_style(role))
+        # Two errors of one sampler: one color, told apart by dashes.
+        style = figures.line_style(role, color=figures.color("model"))
+        (line,) = ax.loglog(n, means, marker=figures.marker(role), **style)
         low = [max(found["low"], 0.3 * found["mean"]) for found in results[name]]
         high = [found["high"] for found in results[name]]
-        ax.fill_between(n, low, high, color=figures.color(role), alpha=0.2, lw=0)
+        ax.fill_between(n, low, high, color=figures.color("model"), alpha=0.2, lw=0)
         figures.label_line(line, text, x=n[len(n) // 2], dy=dy)
     first = results["strong"][0]["mean"]
     (guide,) = ax.loglog(n, [2 * first * n[0] / k for k in n], **figures.line_style("muted", lw=1))
