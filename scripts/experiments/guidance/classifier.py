@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from experiments._flagship import NULL
 from experiments.guidance._common import (
     SCHEDULE,
+    TARGET,
     both,
     gray,
     judge_for,
@@ -20,6 +22,7 @@ from experiments.guidance._common import (
 )
 from fromnoise import figures
 from fromnoise.datasets import digits
+from fromnoise.denoising import as_denoiser
 from fromnoise.diffusion import perturb
 from fromnoise.networks import seeded
 from fromnoise.samplers import Denoiser
@@ -45,6 +48,7 @@ class Config:
     n_splits: int = 30
     n_images: int = 10
     levels: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8)
+    slope_level: float = 0.6  # where the two classifiers differ most as readers
 
 
 SIZES = {
@@ -109,6 +113,10 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
         name: [trained(config, name == "noisy", seed) for seed in config.seeds]
         for name in ("noisy", "clean")
     }
+    slopes = _slopes(network, readers, data.test, config.slope_level)
+    results["slope"] = {
+        name: {key: over(values) for key, values in rows.items()} for name, rows in slopes.items()
+    }
     for name, found in readers.items():
         results["read"][name] = [
             over([_read(reader, data.test, level) for reader in found]) for level in config.levels
@@ -155,6 +163,35 @@ def _read(reader: Reader, split: tuple, level: float) -> float:
     )
     told = torch.full((len(images),), level)
     return float((reader(x_t, told).argmax(1) == labels).double().mean())
+
+
+def _slopes(network: nn.Module, readers: dict, split: tuple, level: float) -> dict:
+    """Slopes of the classifiers on noisy test digits, against the slope in the flagship's scores.
+
+    `length` is the root mean square length over that of the flagship's, `cosine` the mean cosine.
+    """
+    images, labels = split
+    generator = torch.Generator().manual_seed(9)
+    t = torch.full((len(images),), level)
+    x_t = perturb(images, torch.randn(images.shape, generator=generator), SCHEDULE(t))
+    null = torch.full_like(labels, NULL)
+    with torch.no_grad():
+        asked, plain = (as_denoiser(network, SCHEDULE, TARGET, c)(x_t, t) for c in (labels, null))
+    # The score is (alpha x_0_hat - x_t) / sigma^2: only the length needs the factor.
+    at = SCHEDULE(torch.tensor(level, dtype=torch.float64))
+    own = (float(at.alpha_t / at.sigma_t.square()) * (asked - plain)).flatten(1)
+    found: dict = {}
+    for name, group in readers.items():
+        found[name] = {"length": [], "cosine": []}
+        for reader in group:
+            leaf = x_t.clone().requires_grad_()
+            told = t if name == "noisy" else torch.zeros_like(t)
+            read = reader(leaf, told).gather(1, labels[:, None]).sum()
+            slope = torch.autograd.grad(read, leaf)[0].flatten(1)
+            length = slope.square().sum(1).mean().sqrt() / own.square().sum(1).mean().sqrt()
+            found[name]["length"].append(float(length))
+            found[name]["cosine"].append(float(F.cosine_similarity(slope, own).mean()))
+    return found
 
 
 def draw(results: dict) -> Figure:
