@@ -95,7 +95,7 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
         found_units["length"].append(
             float((lengths(directions[pick, best, None]) / lengths(directions)).square().mean())
         )
-        found_units["differ"].append(len(best.unique()))
+        found_units["differ"].append(float(len(best.unique())))
         for kind in kinds:
             found = [
                 samples(network, MODULES[kind], table[kind][wanted] * strength, seed, config)
