@@ -23,7 +23,7 @@ from experiments.lesions._common import (
 )
 from fromnoise import figures
 from fromnoise.datasets import Splits, digits
-from fromnoise.lesions import lesioned, to_mean
+from fromnoise.lesions import lesioned, resample, to_mean, zero
 from fromnoise.networks import UNet
 
 needs = ("training/digits",)
@@ -39,12 +39,19 @@ class Config:
     n_recorded: int = 150
     n_images: int = 150
     n_controls: int = 3
+    n_exchanges: int = 2  # a resample lesion is random: average a few
 
 
 SIZES = {
     "full": Config(),
     "smoke": Config(
-        channels=8, n_steps=12, times=(0.1, 0.5, 0.9), n_recorded=20, n_images=20, n_controls=2
+        channels=8,
+        n_steps=12,
+        times=(0.1, 0.5, 0.9),
+        n_recorded=20,
+        n_images=20,
+        n_controls=2,
+        n_exchanges=1,
     ),
 }
 NAMES = (*PARTS, *SKIPS)
@@ -58,9 +65,10 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
         save_network(network, config.channels, workdir / f"net{seed}.safetensors")
         networks[f"net{seed}"] = network
     networks["flagship"] = load_network(needed["training/digits"]["weights"]["model"])
-    maps, both, controls, wholes = {}, {}, {}, {}
+    maps, both, controls, wholes, others = {}, {}, {}, {}, {}
     for name, network in networks.items():
         maps[name], both[name], controls[name], wholes[name] = measured(network, data, config)
+        others[name] = otherwise(network, data, wholes[name], config)
     small = list(networks)[: config.n_seeds]
     pairs = list(combinations(small, 2))
     ranks = [correlation(maps[a], maps[b]) for a, b in pairs]
@@ -78,6 +86,7 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
         "both_skips": {name: table(values) for name, values in both.items()},
         "controls": {name: table(values) for name, values in controls.items()},
         "wholes": {name: table(values) for name, values in wholes.items()},
+        "replaced": replaced(maps, others, small, config),
         "rank": {
             **over(ranks),
             "flagship": [correlation(maps[n], maps["flagship"]) for n in small],
@@ -138,6 +147,69 @@ def measured(network: UNet, data: Splits, config: Config) -> tuple[torch.Tensor,
             control.append(torch.stack(found).mean())
         controls.append(torch.stack(control))
     return torch.stack(rows, 1), torch.stack(both), torch.stack(controls, 1), torch.stack(wholes)
+
+
+def otherwise(
+    network: UNet, data: Splits, wholes: torch.Tensor, config: Config
+) -> dict[str, torch.Tensor]:
+    """Factors on the loss of each part as in `measured`, with zero or an exchange for the mean."""
+    loss = loss_of(network, first(data.test, config.n_images), seed=1)
+    generator = torch.Generator().manual_seed(6)
+    found: dict[str, list[list[torch.Tensor]]] = {"zero": [], "resample": []}
+    for time, whole in zip(config.times, wholes, strict=True):
+
+        def factor(name: str, replacement, time=time, whole=whole) -> torch.Tensor:
+            with torch.no_grad(), lesioned(network, lesion(network, name, replacement)):
+                return loss(torch.tensor(time)).mean() / whole
+
+        found["zero"].append([factor(name, zero) for name in NAMES])
+        exchanges = range(config.n_exchanges)
+        found["resample"].append(
+            [
+                torch.stack([factor(name, resample(generator)) for _ in exchanges]).mean()
+                for name in NAMES
+            ]
+        )
+    return {
+        kind: torch.stack([torch.stack(row) for row in rows], 1) for kind, rows in found.items()
+    }
+
+
+def replaced(maps: dict, others: dict, small: list[str], config: Config) -> dict:
+    """Do the maps of one network agree, in their order, in the worst part, and in size?"""
+    kinds = {name: {"mean": maps[name], **others[name]} for name in maps}
+    pairs = list(combinations(("zero", "mean", "resample"), 2))
+
+    def rise(name: str, kind: str) -> torch.Tensor:
+        return kinds[name][kind].sum() - kinds[name][kind].numel()
+
+    return {
+        "maps": {
+            name: {kind: table(values) for kind, values in others[name].items()} for name in maps
+        },
+        "rank": {
+            f"{a}_{b}": {
+                **over([correlation(kinds[n][a], kinds[n][b]) for n in small]),
+                "flagship": correlation(kinds["flagship"][a], kinds["flagship"][b]),
+            }
+            for a, b in pairs
+        },
+        "worst": {
+            "n": len(maps) * len(config.times),
+            **{
+                kind: sum(same_worst(kinds[n], kind) for n in maps) for kind in ("zero", "resample")
+            },
+        },
+        "rise": {
+            kind: over([float(rise(n, kind) / rise(n, "mean")) for n in small])
+            for kind in ("zero", "resample")
+        },
+    }
+
+
+def same_worst(kinds: dict[str, torch.Tensor], kind: str) -> int:
+    """At how many times the part that costs most is the one that costs most by the mean."""
+    return int((kinds[kind].argmax(0) == kinds["mean"].argmax(0)).sum())
 
 
 def excess(maps: dict, both: dict, name: str, column: int) -> float:

@@ -20,8 +20,9 @@ from fromnoise.samplers import uniform_times
 
 needs = ("lesions/blocks",)
 publishes = ("judge",)
-MODULES = {"class": "up.1.0", "random": "up.1.0", "last": "up.0.0"}
-"""Where each kind is added: the class, a random direction, the class at the last block."""
+MODULES = {"class": "up.1.0", "random": "up.1.0", "last": "up.0.0", "unit": "up.1.0"}
+"""Where each kind is added: the class, a random direction, the class at the last block, a unit."""
+COMPARED = (("unit", "lots"), ("unit", "random"), ("class", "unit"))
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,19 @@ class Config:
     judge_steps: int = 400
     shown_class: int = 3
     n_shown: int = 8
+    n_lots: int = 2  # units by lot, drawn anew for every class
 
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(n_recorded=40, strengths=(0.0, 2.0), n_per_class=2, n_steps=2, judge_steps=2),
+    "smoke": Config(
+        n_recorded=40,
+        strengths=(0.0, 2.0),
+        n_per_class=2,
+        n_steps=2,
+        judge_steps=2,
+        n_lots=1,
+    ),
 }
 
 
@@ -52,6 +61,8 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
     hits: dict = {kind: [] for kind in kinds}
     scores: dict = {kind: [] for kind in kinds}
     spread: list = []
+    found_units: dict = {key: [] for key in ("chosen", "by_lot", "length", "differ")}
+    lots: list = []
     shown = {}
     for seed, network in enumerate(small_networks(needed)):
         directions = class_means(network, MODULES["class"], recorded_images, config)
@@ -60,7 +71,31 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
         # Of the same length as the class's own direction: a control of equal size.
         random = noise * (lengths(directions) / lengths(noise))[:, None, None, None]
         last = class_means(network, MODULES["last"], recorded_images, config)
-        table = {"class": directions, "random": random, "last": last}
+        selective = selectivity(network, MODULES["unit"], recorded_images, config)
+        best = selective.argmax(1)
+        table = {
+            "class": directions,
+            "random": random,
+            "last": last,
+            "unit": through(directions, best),
+        }
+        others = torch.randint(1, selective.shape[1], (config.n_lots, 10), generator=generator)
+        by_lot = []
+        for units in (best + others) % selective.shape[1]:  # never the chosen one
+            pushed = through(directions, units)[wanted]
+            found = (
+                samples(network, MODULES["unit"], pushed * strength, seed, config)
+                for strength in config.strengths
+            )
+            by_lot.append([judge.accuracy(images, wanted) for images in found])
+        lots.append([sum(row) / len(row) for row in zip(*by_lot, strict=True)])
+        pick = torch.arange(10)
+        found_units["chosen"].append(float(selective[pick, best].mean()))
+        found_units["by_lot"].append(float(selective.mean()))
+        found_units["length"].append(
+            float((lengths(directions[pick, best, None]) / lengths(directions)).square().mean())
+        )
+        found_units["differ"].append(float(len(best.unique())))
         for kind in kinds:
             found = [
                 samples(network, MODULES[kind], table[kind][wanted] * strength, seed, config)
@@ -74,9 +109,15 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
                 rows = (wanted == config.shown_class).nonzero()[: config.n_shown, 0]
                 shown[kind] = [levels(images[rows]) for images in found]
         spread.append(float(lengths(directions).mean()))
+    hits["lots"] = lots
     return {
         "strengths": list(config.strengths),
         "hit": {kind: rates(values, config) for kind, values in hits.items()},
+        "units": {
+            "n": selective.shape[1],
+            **{key: over(values) for key, values in found_units.items()},
+            **{f"{a}_over_{b}": rates(more(hits[a], hits[b]), config) for a, b in COMPARED},
+        },
         "sure": {kind: rates(values, config) for kind, values in scores.items()},
         "length": over(spread),
         "n_samples": len(wanted),
@@ -92,6 +133,11 @@ def rates(values: list[list[float]], config: Config) -> dict:
     }
 
 
+def more(a: list[list[float]], b: list[list[float]]) -> list[list[float]]:
+    """How much more often, network by network and strength by strength."""
+    return [[x - y for x, y in zip(*rows, strict=True)] for rows in zip(a, b, strict=True)]
+
+
 def lengths(directions: Tensor) -> Tensor:
     return directions.flatten(1).norm(dim=1)
 
@@ -104,6 +150,25 @@ def class_means(network: UNet, module: str, split: Split, config: Config) -> Ten
         means = torch.stack([acts[split.labels == c].mean(0) for c in range(10)])
         found.append(means - acts.mean(0))
     return torch.stack(found).mean(0)
+
+
+def selectivity(network: UNet, module: str, split: Split, config: Config) -> Tensor:
+    """Of each unit's variance, place by place, how far each class stands off: classes x units."""
+    found = []
+    for t in config.record_times:
+        acts = activity(network, module, split, t, 41, told=False)
+        means = torch.stack([acts[split.labels == c].mean(0) for c in range(10)])
+        apart = (means - acts.mean(0)).square().flatten(2).sum(2)
+        found.append(apart / acts.var(0, correction=0).flatten(1).sum(1))
+    return torch.stack(found).mean(0)
+
+
+def through(directions: Tensor, units: Tensor) -> Tensor:
+    """What each class's direction has in one unit, stretched to the length of the whole."""
+    kept = torch.zeros_like(directions)
+    rows = torch.arange(len(directions))
+    kept[rows, units] = directions[rows, units]
+    return kept * (lengths(directions) / lengths(kept))[:, None, None, None]
 
 
 @torch.no_grad()
@@ -121,7 +186,9 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         left, sheet.tolist(), levels=(0, 16), ncols=sheet.shape[0] // len(results["strengths"])
     )
     figures.panel_label(left, f"toward {results['shown_class']}, stronger downward")
-    for kind, role in (("class", "model"), ("random", "muted"), ("last", "broken")):
+    names = {"class": "class means", "unit": "one unit", "random": "random", "last": "last block"}
+    roles = {"class": "model", "unit": "ink", "random": "muted", "last": "broken"}
+    for kind, role in roles.items():
         values = list(results["hit"][kind].values())
         right.errorbar(
             results["strengths"],
@@ -130,7 +197,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
             **figures.line_style(role, marker=figures.marker(role)),
         )
         right.annotate(
-            {"class": "class means", "random": "random", "last": "last block"}[kind],
+            names[kind],
             (results["strengths"][-1], values[-1]["mean"]),
             (0, -10 if kind == "last" else 8),
             textcoords="offset points",
