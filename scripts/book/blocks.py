@@ -60,6 +60,19 @@ def script_file(page: Page, root: Path = ROOT) -> str:
     return "".join(f"# {line}".rstrip() + "\n" for line in says.split("\n")) + f"\n{script}"
 
 
+def ending(page: Page, root: Path) -> str:
+    """What stands at the end of a chapter: its code as one script and the way to its notebook."""
+    script = chapter_script(page, root)
+    if not script.strip():
+        return ""
+    fence = "````" if "```" in script else "```"
+    return (
+        f"\n\n/// script\n\n{fence}python\n{script}{fence}\n\n///\n\n"
+        f'The same code [as a file]({page.stem}.py){{: download="" }}, or cell by cell: '
+        f"[the notebook of this chapter](../notebooks/{page.stem}.ipynb).\n"
+    )
+
+
 def assemble(blocks: list[str]) -> str:
     """Join blocks so that they run together, each import once and first where that changes nothing.
 

@@ -154,18 +154,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if path not in VOLUME.chapters or source is None:
         return markdown
     try:
-        script = blocks.chapter_script(source, ROOT)
+        ending = blocks.ending(source, ROOT)
     except BookError as error:
         VOLUME.late.append(Problem(source.place(0), str(error)))
         return markdown
-    if not script.strip():
-        return markdown
-    fence = "````" if "```" in script else "```"
-    return (
-        f"{markdown.rstrip()}\n\n/// script\n\n{fence}python\n{script}{fence}\n\n///\n\n"
-        f'The same code [as a file]({source.stem}.py){{: download="" }}, or cell by cell: '
-        f"[the notebook of this chapter](../notebooks/{source.stem}.ipynb).\n"
-    )
+    return f"{markdown.rstrip()}{ending}" if ending else markdown
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -25,6 +25,16 @@ def differences(ours: Book, theirs: Book) -> Iterator[str]:
     yield from _of_files(ours, theirs)
 
 
+def agreement(ours: Book, theirs: Book) -> tuple[int, dict[str, int]]:
+    """How many pages both have, and on how many of them each kind of thing is the same."""
+    shared = sorted(set(ours.by_address) & set(theirs.by_address))
+    pairs = [(ours.by_address[address], theirs.by_address[address]) for address in shared]
+    return len(shared), {
+        name: sum(look(here) == look(there) for here, there in pairs)
+        for name, look in LOOKS.items()
+    }
+
+
 def _of_page(ours: Page, theirs: Page) -> Iterator[str]:
     if _unsigned(ours) == _unsigned(theirs):
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from checking.book import Book
-from checking.likeness import differences
+from checking.likeness import agreement, differences
 
 PAGE = """<!doctype html><html><head><title>A page</title>
     <meta name="generator" content="{by}">
@@ -88,3 +88,15 @@ def test_an_archive_is_judged_by_what_it_holds(sites):
     with zipfile.ZipFile(sites[1].site / "all.zip", "w") as made:
         made.writestr("index.html", PAGE.replace("Some words.", "Some word."))
     assert list(differences(*sites)) == ["all.zip: has other bytes"]
+
+
+def test_what_is_the_same_is_counted_on_the_pages_that_both_have(sites):
+    ours, theirs = sites
+    file = theirs.site / "b" / "index.html"
+    file.write_text(file.read_text().replace("Some words.", "Some word."))
+    shared, same = agreement(ours, theirs)
+    assert shared == 2
+    assert (same["words"], same["formulas"]) == (1, 2)
+    shutil.rmtree(theirs.site / "b")
+    theirs = Book(root=theirs.root, docs=theirs.docs, site=theirs.site)
+    assert agreement(ours, theirs)[0] == 1
