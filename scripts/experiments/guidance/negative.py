@@ -44,6 +44,7 @@ WANTED, AVOIDED, NOISE_STD = 0.3, -0.5, 0.8
 class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
     weights: tuple[float, ...] = (0.5, 2.0, 8.0)
+    any_weights: tuple[float, ...] = (0.5, 2.0)
     shown: float = 2.0
     n_samples: int = 300
     n_steps: int = 10
@@ -63,6 +64,7 @@ SIZES = {
     "smoke": Config(
         seeds=(0, 1),
         weights=(2.0, 8.0),
+        any_weights=(2.0,),
         n_samples=20,
         n_steps=2,
         judge_steps=2,
@@ -119,6 +121,7 @@ def on_digits(config: Config, path: Path | str) -> dict:
     for weight in config.weights:
         runs[f"blank_{weight:g}"] = (avoiding(wanted, blank, weight), rival[labels])
         runs[f"negative_{weight:g}"] = (avoiding(wanted, away, weight), rival[labels])
+    for weight in config.any_weights:
         runs[f"any_{weight:g}"] = (avoiding(blank, wanted, weight), labels)
     shown = ("plain", f"blank_{config.shown:g}", f"negative_{config.shown:g}")
     shown = (*shown, f"negative_{config.weights[-1]:g}")
@@ -190,11 +193,12 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
 
 
 def draw(results: dict) -> Figure:
-    figure, axes = figures.figure(2.5, ncols=4, sharey=False, width_ratios=[1.35, 1.1, 0.9, 0.9])
+    figure, grid_of_axes = figures.figure(4.0, nrows=2, ncols=2, sharex=False, sharey=False)
+    axes = grid_of_axes.ravel()
     figures.image_grid(axes[0], list(results["images"].values()), levels=(0, 16), role="model")
-    figures.panel_label(axes[0], "class $c$")
+    figures.panel_label(axes[0], "the wanted class")
     places = range(len(results["weights"]) + 1)
-    for kind, changes in (("negative", {}), ("blank", {"linestyle": (0, (4, 2))})):
+    for kind, changes in (("negative", {}), ("blank", {"linestyle": (0, (1.5, 1.5))})):
         names = ["plain"] + [f"{kind}_{weight:g}" for weight in results["weights"]]
         found = [results[name]["frechet"] for name in names]
         means, role = [row["mean"] for row in found], "model"
@@ -207,9 +211,8 @@ def draw(results: dict) -> Figure:
             alpha=0.2,
             linewidth=0,
         )
-        x, dx, dy = {"negative": (2, -6, 10), "blank": (2, 6, -12)}[kind]
-        ha = {"negative": "right", "blank": "center"}[kind]
-        figures.label_line(line, kind, x=min(x, len(places) - 1), dx=dx, dy=dy, ha=ha)
+        at, dx, dy = {"negative": (2, -6, 10), "blank": (len(places) - 1, 2, -16)}[kind]
+        figures.label_line(line, kind, x=min(at, len(places) - 1), dx=dx, dy=dy, ha="right")
     axes[1].axhline(results["floor"]["mean"], color=figures.color("data"), linewidth=0.8)
     axes[1].set_xticks(list(places), ["0", *(f"{weight:g}" for weight in results["weights"])])
     axes[1].set(ylim=(0, None), xlabel="guidance scale")
@@ -219,11 +222,14 @@ def draw(results: dict) -> Figure:
     grid = torch.tensor(np.stack([xx.ravel(), yy.ravel()], 1))
     density = PLANE.log_prob(grid).exp().reshape(xx.shape).numpy()
     levels = density.max() * np.array([0.02, 0.2, 0.6])
-    for ax, name, role in ((axes[2], "product", "data"), (axes[3], "sampled", "model")):
+    for ax, name, role, text in (
+        (axes[2], "product", "data", "the product promised"),
+        (axes[3], "sampled", "model", "what is sampled"),
+    ):
         ax.contour(xx, yy, density, levels=levels, colors=figures.color("muted"), linewidths=0.6)
         points = np.array(results["plane"]["points"][name])
         ax.scatter(*points.T, s=3, color=figures.color(role), linewidths=0)
-        ax.set(xlim=(-2.6, 2.6), ylim=(-2.2, 2.4), xticks=[-2, 0, 2], yticks=[])
+        ax.set(xlim=(-2.6, 2.6), ylim=(-2.2, 2.4), xticks=[-2, 0, 2], yticks=[-2, 0, 2])
         ax.set_aspect("equal")
-        figures.panel_label(ax, name, role)
+        figures.panel_label(ax, text, role)
     return figure
