@@ -44,7 +44,7 @@ WANTED, AVOIDED, NOISE_STD = 0.3, -0.5, 0.8
 class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
     weights: tuple[float, ...] = (0.5, 2.0, 8.0)
-    any_weights: tuple[float, ...] = (0.5, 2.0)
+    any_weights: tuple[float, ...] = (0.5,)
     shown: float = 2.0
     n_samples: int = 300
     n_steps: int = 10
