@@ -294,3 +294,22 @@ def test_a_rescaled_estimate_has_the_contrast_in_between() -> Sides:
         right=share * std[2] + (1 - share) * std[1],
         wrong={"shares exchanged": share * std[1] + (1 - share) * std[2]},
     )
+
+
+@proves("guidance-avoided")
+def test_to_avoid_a_measurement_is_to_ask_for_one_on_the_other_side() -> Sides:
+    """The power of two posteriors against the posterior of the measurement moved away."""
+    row, x, w = torch.eye(2, dtype=F64)[:1], points(seed=7), 1.5
+    y, avoided = torch.tensor([0.3], dtype=F64), torch.tensor([-0.5], dtype=F64)
+
+    def given(measured: torch.Tensor) -> torch.Tensor:
+        return linear_posterior(MIX, row, measured, 0.8).log_prob(x)
+
+    def shape(log_density: torch.Tensor) -> torch.Tensor:
+        return (log_density - log_density[0])[1:]  # the constant is not claimed
+
+    return Sides(
+        left=shape((1 + w) * given(y) - w * given(avoided)),
+        right=shape(given(y + w * (y - avoided))),
+        wrong={"moved towards it": shape(given(y - w * (y - avoided)))},
+    )
