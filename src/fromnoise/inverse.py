@@ -318,9 +318,10 @@ def replacement_moments(
         raise ValueError(f"need n_repeats >= 1 and two times, got {n_repeats}, {len(times)}")
     eye = torch.eye(len(y)).to(y)
     probes = torch.cat([torch.zeros_like(eye[:1]), eye])
-    first = schedule(times[0].double())
+    times = times.to(y.device, torch.float64)
+    first = schedule(times[0])
     mean, covariance = torch.zeros_like(y), first.sigma_t.square() * eye
-    for t, s in pairwise(times.double()):
+    for t, s in pairwise(times):
         at_s, (alpha_ts, var_ts) = schedule(s), transition(schedule(t), schedule(s))
         # The mean of an ancestral step at the origin and along each axis is its affine map.
         x_0_hat = ask(denoiser, probes, t)

@@ -172,7 +172,7 @@ def annealed_langevin(
 
     Source: Song & Ermon 2019, arXiv 1907.05600.
     """
-    times = times.double()
+    times = times.to(x.device, torch.float64)
     variances = schedule(times).sigma_t.square()
     if not (times.diff() < 0).all() or not (variances > 0).all():
         raise ValueError(f"times must fall strictly and have noise, got {times.tolist()}")

@@ -312,7 +312,7 @@ def beside(
 
     Args:
         scale: One number for all of `x` (no axes), or one per leading entry.
-        x: Data whose dtype the result takes.
+        x: Data whose dtype and device the result takes.
 
     Returns:
         `scale` with trailing axes of length one.
@@ -327,7 +327,7 @@ def beside(
         raise ValueError(
             f"scales of shape {tuple(scale.shape)} do not match data of shape {tuple(x.shape)}"
         )
-    return scale.to(x.dtype).reshape(scale.shape + (1,) * (x.ndim - scale.ndim))
+    return scale.to(x).reshape(scale.shape + (1,) * (x.ndim - scale.ndim))
 
 
 def _span(values: Tensor) -> str:

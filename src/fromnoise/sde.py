@@ -220,7 +220,7 @@ def simulate(
         ValueError: If the grid turns or leaves [0, 1], or noise is needed and cannot be drawn.
     """
     path = [x]
-    for t, s in pairwise(checked_times(times)):
+    for t, s in pairwise(checked_times(times.to(x.device))):
         z = None if generator is None else noise_like(x, generator)
         path.append(euler_maruyama_step(dynamics, path[-1], t, s, z))
         if not return_path:
