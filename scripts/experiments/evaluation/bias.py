@@ -77,7 +77,7 @@ def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.9)
     x = 1 / np.array(results["sizes"])
     for name, role, text in (
-        ("other", "broken", "two Gaussians that differ"),
+        ("other", "model", "two Gaussians that differ"),
         ("same", "data", "one Gaussian twice"),
     ):
         rows = [results[name][f"n{n}"] for n in results["sizes"]]

@@ -135,11 +135,12 @@ def probe_all(fit_on, again, new, labels, held_labels, config: Config) -> dict:
 def draw(results: dict) -> Figure:
     figure, (left, right) = figures.figure(3.2, ncols=2, sharey=True)
     layers = ("down, fine", "middle, out", "up, fine")
-    for layer, role in zip(layers, ("data", "model", "broken"), strict=True):
+    # Three layers of one model: shades from the first to the last, and a dash for each.
+    dashes, shades = ("data", "model", "broken"), figures.shades("model", len(layers))
+    for layer, role, shade in zip(layers, dashes, shades, strict=True):
         values = [entry["mean"] for entry in results["trained"]["held"][layer]]
-        (line,) = left.plot(
-            results["times"], values, **figures.line_style(role, marker=figures.marker(role))
-        )
+        style = figures.line_style(role, color=shade, marker=figures.marker(role))
+        (line,) = left.plot(results["times"], values, **style)
         left.text(
             0.05,
             0.05 + 0.09 * layers.index(layer),
@@ -154,7 +155,7 @@ def draw(results: dict) -> Figure:
     figures.panel_label(left, "digit read, new images")
     for kind, role, text in (
         ("same", "model", "digit"),
-        ("control", "broken", "label by lot"),
+        ("control", "muted", "label by lot"),
     ):
         values = [results["at"]["trained"][kind][k.replace(", ", "_")] for k in results["layers"]]
         right.errorbar(
