@@ -94,7 +94,7 @@ def draw(results: dict) -> Figure:
         ax.annotate(
             text,
             (x[0], middle[0]),
-            (-30, 6 if name == "other" else -26),
+            (-30, 6 if name == "other" else -44),
             textcoords="offset points",
             ha="right",
             color=figures.color(role),

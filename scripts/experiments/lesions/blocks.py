@@ -251,7 +251,7 @@ def draw(results: dict) -> Figure:
                 markersize=3,
                 **figures.line_style(role, color=figures.color("broken")),
             )
-        figures.label_line(line, part, x=0.4 if role == "model" else 0.6, dy=14)
+        figures.label_line(line, part, x=0.4 if role == "model" else 0.6, dy=20)
     for name in small:
         (line,) = bottom.plot(
             results["times"], results["controls"][name][1], **figures.line_style("muted")
