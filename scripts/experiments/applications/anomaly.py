@@ -199,18 +199,18 @@ def auc(usual: Tensor, strange: Tensor) -> float:
 def draw(results: dict) -> matplotlib.figure.Figure:
     figure, (left, right) = figures.figure(3.0, ncols=2, sharey=False, width_ratios=[1, 1.1])
     edges = np.array(results["edges"])
-    names = (("digits", "data", 3.75, 0.75), ("blurred", "broken", 2.42, 0.75),
-             ("blank", "noise", 3.3, 1.02))  # fmt: skip
+    names = (("digits", "data", 3.75, 0.75), ("blurred", "ink", 2.42, 0.75),
+             ("blank", "muted", 3.3, 1.02))  # fmt: skip
     top = max(max(results["histograms"][name]) for name, *_ in names)
     for name, role, x, y in names:
-        left.stairs(results["histograms"][name], edges, color=figures.color(role), lw=1.4)
+        left.stairs(results["histograms"][name], edges, lw=1.4, **figures.line_style(role))
         left.text(x, y * top, name, color=figures.color(role))
     left.set(xlabel="surprise, bits per pixel", yticks=[])
     left.spines["left"].set_visible(False)
     places = np.arange(len(SETS))
     for shift, (score, role) in zip(
         (-0.22, 0.0, 0.22),
-        (("surprise", "broken"), ("typicality", "noise"), ("complexity", "model")),
+        (("surprise", "broken"), ("typicality", "ink"), ("complexity", "model")),
         strict=True,
     ):
         found = [results["auc"][score][name] for name in SETS]

@@ -182,7 +182,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     figures.panel_label(top, f"after {text} bits per pixel, and the original")
     curves = (
         ("model", "model", "diffusion model", 0.07, 0.35, "left"),
-        ("dct", "noise", "cosine transform", 1.3, 2.1, "left"),
+        ("dct", "ink", "cosine transform", 1.3, 2.1, "left"),
         ("gaussian", "muted", "one Gaussian, at best", 0.92, 1.36, "left"),
     )
     for name, role, text, x, y, ha in curves:

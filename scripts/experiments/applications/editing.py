@@ -122,14 +122,14 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     kept = [results["edits"][at_time(t)]["keeps"]["mean"] for t in times]
     unrelated = results["unrelated"]["mean"]
     way = [results["edits"][at_time(t)]["distance"]["mean"] / unrelated for t in times]
-    for values, role, name, x, dy in (
-        (read, "model", "read as 8", 0.56, 12),
-        (kept, "data", "read as 3", 0.23, 14),
-        (way, "noise", "distance to the source", 0.68, -14),
+    # How far an edit goes is neither data nor noise: grays with a dash of their own.
+    for values, role, tone, name, x, dy in (
+        (read, "model", "model", "read as 8", 0.56, 12),
+        (kept, "data", "ink", "read as 3", 0.23, 14),
+        (way, "noise", "muted", "distance to the source", 0.68, -14),
     ):
-        (line,) = bottom.plot(
-            times, values, marker=figures.marker(role), **figures.line_style(role)
-        )
+        style = figures.line_style(role, color=figures.color(tone))
+        (line,) = bottom.plot(times, values, marker=figures.marker(role), **style)
         figures.label_line(line, name, x=x, dx=0, dy=dy, ha="center")
     bottom.set(xlabel="noised up to t", ylim=(-0.04, 1.12))
     return figure

@@ -178,12 +178,12 @@ def tenths(images: Tensor, size: int) -> list:
 def draw(results: dict) -> matplotlib.figure.Figure:
     rows = (
         ("real", "data", "real"),
-        ("copies", "data", "copies by the VAE"),
+        ("copies", "model", "copies by the VAE"),
         ("unit", "model", "diffusion in the codes"),
         ("small", "broken", "the same, codes ten times smaller"),
         ("large", "broken", "the same, codes ten times larger"),
-        ("mlp", "noise", "diffusion in pixels, MLP"),
-        ("unet", "noise", "diffusion in pixels, U-Net"),
+        ("mlp", "model", "diffusion in pixels, MLP"),
+        ("unet", "model", "diffusion in pixels, U-Net"),
     )
     figure, axes = figures.figure(6.0, nrows=len(rows), sharex=False)
     for ax, (name, role, text) in zip(axes, rows, strict=True):

@@ -67,7 +67,7 @@ def spread(z: torch.Tensor) -> dict:
 
 def draw(results: dict) -> matplotlib.figure.Figure:
     figure, ax = figures.figure(2.7, width=0.75)
-    for name, role in (("euler", "noise"), ("heun", "model")):
+    for name, role in (("euler", "ink"), ("heun", "model")):
         errors = [results[name][str(n)] for n in results["steps"]]
         (line,) = ax.loglog(
             results["steps"], errors, marker=figures.marker(role), **figures.line_style(role)

@@ -82,15 +82,15 @@ def rounded(values: Tensor | list) -> list[float]:
 def draw(results: dict) -> matplotlib.figure.Figure:
     figure, (left, right) = figures.figure(2.7, ncols=2, sharey=False)
     exact = results["lines"]
-    for name, role in (("flow", "model"), ("ancestral", "noise")):
+    for name, role in (("flow", "model"), ("ancestral", "ink")):
         left.plot(exact["t"], exact[name], **figures.line_style(role))
         values = [results[name]["stays"][at_time(t)]["mean"] for t in results["times"]]
         left.plot(results["times"], values, figures.marker(role), color=figures.color(role))
         values = [results[name]["moved"][at_time(t)]["mean"] for t in results["times"]]
         right.plot(results["times"], values, figures.marker(role), color=figures.color(role))
     left.text(0.56, 0.86, "flow", color=figures.color("model"))
-    left.text(0.17, 0.72, "ancestral", color=figures.color("noise"))
-    right.plot(exact["t"], exact["moved"], **figures.line_style("noise"))
+    left.text(0.17, 0.72, "ancestral", color=figures.color("ink"))
+    right.plot(exact["t"], exact["moved"], **figures.line_style("ink"))
     left.set(xlabel="noised up to t", ylim=(0.45, 1.02))
     right.set(xlabel="noised up to t", ylim=(0, None))
     figures.panel_label(left, "share that stays in its bell")

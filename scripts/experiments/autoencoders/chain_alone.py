@@ -101,8 +101,8 @@ def draw(results: dict) -> Figure:
     )
     words = {
         "nothing_plain": ("noise alone,\nplain stages", "broken"),
-        "nothing_residual": ("noise alone,\nstages that add", "noise"),
-        "noisy_plain": ("noisy digits,\nplain stages", "data"),
+        "nothing_residual": ("noise alone,\nstages that add", "muted"),
+        "noisy_plain": ("noisy digits,\nplain stages", "ink"),
         "noisy_residual": ("noisy digits,\nstages that add", "model"),
     }
     grid = axes[0, 0].get_gridspec()

@@ -86,7 +86,7 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 def draw(results: dict) -> Figure:
     found = results["z16" if "z16" in results else "z2"]["images"]
     rows = {
-        "copies": ("codes of new digits", "data"),
+        "copies": ("codes of new digits", "model"),
         "prior": ("codes from a standard normal", "broken"),
         "fitted1": ("codes from one fitted Gaussian", "model"),
         "fitted10": ("codes from ten fitted Gaussians", "model"),

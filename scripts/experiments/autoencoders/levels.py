@@ -52,7 +52,7 @@ def draw(results: dict) -> Figure:
     left.text(0.02, 0.98, "$\\sigma$ at the right end", transform=left.transAxes, va="top")
     linear, error = results["linear"], [row["mean"] for row in results["error"]]
     for values, role, text, shift in (
-        (linear, "noise", "linear, exact", 9),
+        (linear, "ink", "linear, exact", 9),
         (error, "model", "network", -9),
     ):
         (curve,) = right.plot(

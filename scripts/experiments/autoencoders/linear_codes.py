@@ -59,13 +59,13 @@ def draw(results: dict) -> Figure:
     tails = [results["tails"][n - 1] for n in range(1, sizes[-1] + 1)]
     (curve,) = ax.plot(range(1, sizes[-1] + 1), tails, **figures.line_style("muted"))
     figures.label_line(curve, "discarded eigenvalues", x=sizes[-1] * 0.45, dx=8, dy=8)
-    for key, role, text, dy in (
-        ("linear_train", "noise", "linear, trained", 0),
-        ("bent_test", "model", "bent, on new digits", 6),
-        ("bent_train", "data", "bent, on its own digits", -8),
+    for key, role, tone, text, dy in (
+        ("linear_train", "noise", "ink", "linear, trained", 0),
+        ("bent_test", "model", "model", "bent, on new digits", 6),
+        ("bent_train", "data", "model", "bent, on its own digits", -8),
     ):
         values = [results[f"n{n}"][key]["mean"] for n in sizes]
-        style = figures.line_style(role, marker=figures.marker(role))
+        style = figures.line_style(role, color=figures.color(tone), marker=figures.marker(role))
         if key == "linear_train":
             style["linestyle"] = "none"
         (line,) = ax.plot(sizes, values, **style)

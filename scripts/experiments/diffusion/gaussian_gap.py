@@ -95,7 +95,7 @@ def gap(times: torch.Tensor, variances: torch.Tensor) -> float:
 def draw(results: dict) -> matplotlib.figure.Figure:
     figure, ax = figures.figure(2.4)
     labels = {"log_snr": "equal steps in log-SNR", "time": "equal steps in t"}
-    for name, role in (("log_snr", "model"), ("time", "noise")):
+    for name, role in (("log_snr", "model"), ("time", "muted")):
         (line,) = ax.loglog(results["n_steps"], results["gap"][name], **figures.line_style(role))
         figures.label_line(line, labels[name], x=24 if name == "log_snr" else 90, dx=6, dy=10)
     for n_steps, found in results["simulated"].items():

@@ -58,9 +58,13 @@ def draw(results: dict) -> matplotlib.figure.Figure:
             9 * column + 3.5, 9 * len(names) + 0.5, f"{times[column]:.2g}", ha="center", va="top"
         )
     left.text(-2, 9 * len(names) + 0.5, "t", ha="right", va="top")
-    for name, role in zip(names, ("model", "data", "noise"), strict=True):
+    # A schedule is no data and no model: grays, told apart by dashes.
+    dashes, tones = ("model", "data", "noise"), ("muted", "ink", "muted")
+    for name, dash, tone in zip(names, dashes, tones, strict=True):
         (line,) = right.plot(
-            results["inner"], results["schedules"][name]["log_snr"], **figures.line_style(role)
+            results["inner"],
+            results["schedules"][name]["log_snr"],
+            **figures.line_style(dash, color=figures.color(tone)),
         )
         figures.label_line(
             line,

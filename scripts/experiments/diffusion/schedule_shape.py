@@ -112,13 +112,15 @@ def integrands(config: Config, test: torch.Tensor, mixture) -> dict:
 def draw(results: dict) -> matplotlib.figure.Figure:
     names = list(results["schedules"])
     figure, axes = figures.figure(2.4, ncols=3, sharey=False, width_ratios=[1.5, 1, 1])
-    roles = dict(zip(names, ("data", "model", "noise", "ink"), strict=True))
+    # A schedule is no data and no model: grays, told apart by dashes and markers.
+    dashes = dict(zip(names, ("data", "model", "noise", "broken"), strict=True))
+    tones = dict(zip(names, map(figures.color, ("ink", "ink", "muted", "muted")), strict=True))
     for name in names:
         axes[0].semilogy(
             results["integrand"]["time"],
             results["integrand"][name],
             label=name,
-            **figures.line_style(roles[name]),
+            **figures.line_style(dashes[name], color=tones[name]),
         )
     axes[0].set(xlabel="time, over the schedule's range", ylim=(0.01, None))
     axes[0].legend(loc="upper right", fontsize=8, handlelength=2)
@@ -126,12 +128,12 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     for ax, key, text in ((axes[1], "loss", "mean"), (axes[2], "std", "standard deviation")):
         for place, name in enumerate(names):
             found = results["schedules"][name][key]
-            ax.plot([found["low"], found["high"]], [place, place], color=figures.color(roles[name]))
+            ax.plot([found["low"], found["high"]], [place, place], color=tones[name])
             ax.plot(
                 found["values"],
                 [place] * len(found["values"]),
-                figures.marker(roles[name]),
-                color=figures.color(roles[name]),
+                figures.marker(dashes[name]),
+                color=tones[name],
             )
         figures.sequence_axis(ax, names if ax is axes[1] else [""] * len(names), axis="y")
         ax.set(xlim=(0, None), ylim=(len(names) - 0.5, -0.5), xlabel="bits per pixel")

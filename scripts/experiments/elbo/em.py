@@ -65,14 +65,14 @@ def draw(results: dict) -> Figure:
     for i, (touching, raised) in enumerate(stairs):
         left.plot([i, i], [touching, raised], "-", color=figures.color("model"))
         if i + 1 < len(stairs):
-            left.plot([i, i + 1], [raised, stairs[i + 1][0]], ":", color=figures.color("data"))
-    left.plot(range(len(stairs)), [s[0] for s in stairs], "o", color=figures.color("data"))
+            left.plot([i, i + 1], [raised, stairs[i + 1][0]], ":", color=figures.color("ink"))
+    left.plot(range(len(stairs)), [s[0] for s in stairs], "o", color=figures.color("ink"))
     left.plot(range(len(stairs)), [s[1] for s in stairs], "s", color=figures.color("model"))
     left.set_xlabel("round")
     left.set_ylabel("nats per image")
     (low, high), following = stairs[0], stairs[1][0]
     left.text(0.15, 0.5 * (low + high), "M: raise the bound", color=figures.color("model"))
-    left.text(0.65, 0.6 * high + 0.4 * following, "E: close the gap", color=figures.color("data"))
+    left.text(0.65, 0.6 * high + 0.4 * following, "E: close the gap", color=figures.color("ink"))
     for i, run in enumerate(results["runs"]):
         below = [max(b, 1e-13) for b in run["below"]]
         (line,) = right.plot(

@@ -77,7 +77,7 @@ def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.9)
     x = 1 / np.array(results["sizes"])
     for name, role, text in (
-        ("other", "broken", "two Gaussians that differ"),
+        ("other", "model", "two Gaussians that differ"),
         ("same", "data", "one Gaussian twice"),
     ):
         rows = [results[name][f"n{n}"] for n in results["sizes"]]
@@ -94,7 +94,7 @@ def draw(results: dict) -> Figure:
         ax.annotate(
             text,
             (x[0], middle[0]),
-            (-30, 6 if name == "other" else -26),
+            (-30, 6 if name == "other" else -44),
             textcoords="offset points",
             ha="right",
             color=figures.color(role),

@@ -163,7 +163,7 @@ def draw(results: dict) -> Figure:
         ax.text(-0.1, -row, label, ha="right", va="center", fontsize=9)
         for column, measure in enumerate(MEASURES):
             cell = results[fault][measure]
-            role = {"worse": "broken", "better": "data", "silent": "grid"}[cell["verdict"]]
+            role = {"worse": "broken", "better": "muted", "silent": "grid"}[cell["verdict"]]
             alpha = 0.0 if cell["verdict"] == "silent" else 0.28
             ax.add_patch(
                 Rectangle(

@@ -78,10 +78,10 @@ def draw(results: dict) -> Figure:
     ):
         known = [1 - share for share in results["shares"]]
         ax.plot([0, 1], [0, 1], color=figures.color("muted"), lw=0.9, ls=figures.dash("muted"))
-        for measure, space, role, text in (
-            (wanted, "features", "model", f"{wanted}, features"),
-            (wanted, "pixels", "noise", f"{wanted}, pixels"),
-            (other, "features", "data", f"{other}, features"),
+        for measure, space, role, tone, text in (
+            (wanted, "features", "model", "model", f"{wanted}, features"),
+            (wanted, "pixels", "noise", "muted", f"{wanted}, pixels"),
+            (other, "features", "data", "ink", f"{other}, features"),
         ):
             rows = [results[f"{kind}{round(100 * s)}"][space][measure] for s in results["shares"]]
             middle = [row["mean"] for row in rows]
@@ -93,7 +93,7 @@ def draw(results: dict) -> Figure:
                 known,
                 middle,
                 error,
-                **figures.line_style(role),
+                **figures.line_style(role, color=figures.color(tone)),
                 marker=figures.marker(role),
                 label=text,
             )

@@ -77,13 +77,19 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.7)
     sizes = results["sizes"]
+    # A test is neither data nor noise: one color, told apart by dashes and markers.
     for name, role in (("mean", "data"), ("kernel", "model"), ("frechet", "noise")):
         y = [results[name][f"n{n}"] for n in sizes]
-        ax.plot(sizes, y, **figures.line_style(role), marker=figures.marker(role))
+        ax.plot(
+            sizes,
+            y,
+            **figures.line_style(role, color=figures.color("ink")),
+            marker=figures.marker(role),
+        )
     t = [results["t"][f"n{n}"] for n in sizes]
     c = [results["classifier"][f"n{n}"] for n in sizes]
     ax.plot(sizes, t, color=figures.color("muted"), lw=0.9)
-    ax.plot(sizes, c, **figures.line_style("broken"))
+    ax.plot(sizes, c, **figures.line_style("broken", color=figures.color("muted")))
     ax.legend(
         [
             "difference of means",

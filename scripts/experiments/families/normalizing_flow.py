@@ -102,8 +102,9 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     figure, (left, right) = figures.figure(3.1, ncols=2)
     drawn = results["drawn"]
     z, label = np.array(drawn["noise"]), np.array(drawn["label"])
-    for k, role in ((0, "data"), (1, "model"), (2, "noise")):
-        left.scatter(*z[label == k].T, s=4, lw=0, color=figures.color(role), alpha=0.5)
+    # All of it is noise: one color, in three strengths for the spots where it lands.
+    for k, alpha in enumerate((1.0, 0.5, 0.22)):
+        left.scatter(*z[label == k].T, s=4, lw=0, color=figures.color("noise"), alpha=alpha)
     left.scatter(*z[label == -1].T, s=9, lw=0, color=figures.color("broken"))
     left.set(xlim=(-3.1, 3.1), ylim=(-3.1, 3.1), xticks=[], yticks=[], aspect="equal")
     figures.panel_label(left, "noise, by where it lands")

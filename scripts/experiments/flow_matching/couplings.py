@@ -97,11 +97,12 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     }
 
 
+# Name, dash and marker, color: no coupling is data or noise.
 NAMES = {
-    "independent": ("independent", "noise"),
-    "optimal16": ("optimal, 16", "muted"),
-    "optimal256": ("optimal, 256", "model"),
-    "reflow": ("reflow", "data"),
+    "independent": ("independent", "noise", "muted"),
+    "optimal16": ("optimal, 16", "muted", "model"),
+    "optimal256": ("optimal, 256", "model", "model"),
+    "reflow": ("reflow", "data", "ink"),
 }
 
 
@@ -109,21 +110,22 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     figure, axes = figures.figure(2.6, ncols=3, sharey=False, width_ratios=[1, 1, 1.35])
     left, middle, right = axes
     for ax, name in ((left, "independent"), (middle, "optimal256")):
-        text, role = NAMES[name]
+        text, _, role = NAMES[name]
         for path in results["paths"][name]:
             ax.plot(*zip(*path, strict=True), color=figures.color(role), linestyle="-", lw=0.8)
             ax.plot(*path[-1], "o", ms=2.5, color=figures.color(role))
         figures.panel_label(ax, text, role)
         ax.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal")
     steps = results["steps"]
-    for name, (text, role) in NAMES.items():
+    for name, (text, role, tone) in NAMES.items():
         means = [results[name][f"w{n}"]["mean"] for n in steps]
         lows = [results[name][f"w{n}"]["low"] for n in steps]
         highs = [results[name][f"w{n}"]["high"] for n in steps]
-        (line,) = right.plot(steps, means, **figures.line_style(role), marker=figures.marker(role))
-        right.fill_between(steps, lows, highs, color=figures.color(role), alpha=0.15, lw=0)
+        style = figures.line_style(role, color=figures.color(tone))
+        (line,) = right.plot(steps, means, marker=figures.marker(role), **style)
+        right.fill_between(steps, lows, highs, color=figures.color(tone), alpha=0.15, lw=0)
         line.set_label(text)
-    right.axhline(results["floor"]["mean"], color=figures.color("ink"), linestyle="-", lw=0.8)
+    right.axhline(results["floor"]["mean"], color=figures.color("data"), linestyle="-", lw=0.8)
     right.set(xscale="log", xlabel="steps", ylabel="distance to data", ylim=(0, None))
     right.set_xticks(steps, [str(n) for n in steps])
     right.minorticks_off()

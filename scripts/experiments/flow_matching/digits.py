@@ -225,20 +225,26 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     rows = [results["images"][name][str(n)] for name in ("independent", "reflow") for n in steps]
     figures.image_grid(left, rows, levels=(0, 16), role="model")
     figures.panel_label(left, f"independent, then reflow: {', '.join(map(str, steps))} steps")
-    for name, role in (("independent", "noise"), ("optimal", "model"), ("reflow", "data")):
+    # Dash and marker, color: no coupling is data or noise.
+    for name, role, tone in (
+        ("independent", "noise", "muted"),
+        ("optimal", "model", "model"),
+        ("reflow", "data", "ink"),
+    ):
         found = [results[name][f"frechet{n}"] for n in results["steps"]]
         x = results["steps"]
         means = [f["mean"] for f in found]
-        right.plot(x, means, **figures.line_style(role), marker=figures.marker(role), label=name)
+        style = figures.line_style(role, color=figures.color(tone))
+        right.plot(x, means, **style, marker=figures.marker(role), label=name)
         right.fill_between(
             x,
             [f["low"] for f in found],
             [f["high"] for f in found],
-            color=figures.color(role),
+            color=figures.color(tone),
             alpha=0.15,
             lw=0,
         )
-    right.axhline(results["floor"]["mean"], color=figures.color("ink"), lw=0.8)
+    right.axhline(results["floor"]["mean"], color=figures.color("data"), lw=0.8)
     right.set(xscale="log", yscale="log", xlabel="steps", ylabel="Fréchet distance")
     right.set_xticks(results["steps"], [str(n) for n in results["steps"]])
     right.minorticks_off()

@@ -26,15 +26,17 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
 def draw(results: dict) -> matplotlib.figure.Figure:
     figure, ax = figures.figure(2.6, width=0.75)
     steps = results["steps"]
+    # Dash and marker, color: the path the network was trained on is the model's own.
     names = {
-        "rectified": ("rectified", "model"),
-        "cosine": ("cosine", "data"),
-        "vp": ("linear β", "noise"),
-        "ve": ("exploding", "muted"),
+        "rectified": ("rectified", "model", "model"),
+        "cosine": ("cosine", "data", "ink"),
+        "vp": ("linear β", "noise", "ink"),
+        "ve": ("exploding", "muted", "muted"),
     }
-    for name, (text, role) in names.items():
+    for name, (text, role, tone) in names.items():
         errors = [results["own_steps"][name][str(n)] for n in steps]
-        ax.plot(steps, errors, **figures.line_style(role), marker=figures.marker(role), label=text)
+        style = figures.line_style(role, color=figures.color(tone))
+        ax.plot(steps, errors, **style, marker=figures.marker(role), label=text)
     ax.set(xscale="log", yscale="log", xlabel="steps", ylabel="relative distance")
     ax.set_xticks(steps, [str(n) for n in steps])
     ax.minorticks_off()

@@ -66,11 +66,11 @@ def draw(results: dict) -> Figure:
     figure, (top, bottom) = figures.figure(
         4.2, nrows=2, sharex=False, gridspec_kw={"height_ratios": [1.5, 1.0]}
     )
-    for name, role in (("train", "broken"), ("test", "data")):
+    for name, role in (("train", "broken"), ("test", "model")):
         style = figures.line_style(role, marker=figures.marker(role))
         top.plot(widths, results["log_px"][name], **style)
     top.text(widths[1] * 1.1, 165, "training digits", color=figures.color("broken"))
-    top.text(0.115, -300, "held-out digits", color=figures.color("data"))
+    top.text(0.115, -300, "held-out digits", color=figures.color("model"))
     top.set_ylim(-420, 240)
     top.set_ylabel("log density, nats per image")
     top.set_xscale("log")

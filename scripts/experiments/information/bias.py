@@ -63,17 +63,17 @@ def shares(source: torch.Tensor, size: int, generator: torch.Generator) -> torch
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.8)
     sizes = results["sizes"]
-    for key, role, text in (
-        ("known", "broken", "two sources"),
+    for key, role, text in (  # both draw from sources: one color, two dashes
+        ("known", "data", "two sources"),
         ("same", "noise", "one source: truth 0"),
     ):
         rows = results[key]
         low, high = ([row[end] for row in rows] for end in ("low", "high"))
-        ax.fill_between(sizes, low, high, color=figures.color(role), alpha=0.2, lw=0)
+        ax.fill_between(sizes, low, high, color=figures.color("data"), alpha=0.2, lw=0)
         (line,) = ax.plot(
             sizes,
             [row["mean"] for row in rows],
-            **figures.line_style(role, marker=figures.marker(role)),
+            **figures.line_style(role, color=figures.color("data"), marker=figures.marker(role)),
         )
         figures.label_line(
             line, text, x=sizes[-1], dx=-4, dy=12 if key == "known" else 6, ha="right"

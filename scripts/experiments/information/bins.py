@@ -45,11 +45,11 @@ def binned_entropy(std: float, width: float) -> float:
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.8)
     inverse = [1 / width for width in results["widths"]]
+    # Two sources: one color, told apart by dashes.
     for key, role, text in (("std_1", "data", "σ = 1"), ("std_0_1", "model", "σ = 0.1")):
         found = results[key]
-        (line,) = ax.plot(
-            inverse, found["bits"], **figures.line_style(role, marker=figures.marker(role))
-        )
+        style = figures.line_style(role, color=figures.color("data"))
+        (line,) = ax.plot(inverse, found["bits"], marker=figures.marker(role), **style)
         figures.label_line(line, text, x=16, dx=0, dy=12, ha="right")
         ends = [inverse[0], inverse[-1]]
         limit = [found["differential_bits"] + math.log2(value) for value in ends]

@@ -101,7 +101,7 @@ def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.8)
     steps, curve = results["steps"], results["curve"]
     for key, role, text, dy in (
-        ("cross_entropy", "data", "cross-entropy", 9),
+        ("cross_entropy", "ink", "cross-entropy", 9),
         ("divergence", "model", "divergence", 9),
     ):
         (line,) = ax.plot(steps, curve[key], **figures.line_style(role))

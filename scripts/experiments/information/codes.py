@@ -147,8 +147,8 @@ def draw(results: dict) -> Figure:
         "arithmetic_wrong": ("arithmetic, wrong code", "broken", None),
         "huffman": ("Huffman", "model", None),
         "arithmetic": ("arithmetic", "model", None),
-        "adaptive": ("arithmetic, learning", "data", None),
-        "pairs": ("arithmetic, learning pairs", "data", None),
+        "adaptive": ("arithmetic, learning", "model", None),
+        "pairs": ("arithmetic, learning pairs", "model", None),
     }
     for place, (name, (_, role, value)) in enumerate(rows.items()):
         bits = results["length"][name] if value is None else value

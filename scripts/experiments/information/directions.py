@@ -77,19 +77,20 @@ def draw(results: dict) -> Figure:
     shown = results["shown"]
     left.fill_between(shown["x"], shown["q"], color=figures.color("data"), alpha=0.25, lw=0)
     left.text(-4.4, 0.2, "two bells q", color=figures.color("data"), ha="right")
-    for name, role, text, at in (
-        ("forward", "broken", "forward", 5.0),
-        ("left", "model", "reverse", -1.5),
-        ("right", "noise", "reverse, worse", 4.2),
+    # Each fit is a model, the two reverse ones of one kind; no direction is broken.
+    for name, role, tone, text, at in (
+        ("forward", "broken", "ink", "forward", 5.0),
+        ("left", "model", "model", "reverse", -1.5),
+        ("right", "noise", "model", "reverse, worse", 4.2),
     ):
-        (line,) = left.plot(shown["x"], shown[name]["p"], **figures.line_style(role))
+        style = figures.line_style(role, color=figures.color(tone))
+        (line,) = left.plot(shown["x"], shown[name]["p"], **style)
         figures.label_line(line, text, x=at, dx=3, dy=10)
     left.set(xlabel="x", ylabel="density", ylim=(0, 0.44))
-    for name, role in (("forward", "broken"), ("reverse", "model")):
+    for name, role, tone in (("forward", "broken", "ink"), ("reverse", "model", "model")):
         values = [fit["std"] for fit in results[name]]
-        (line,) = right.plot(
-            results["distances"], values, **figures.line_style(role, marker=figures.marker(role))
-        )
+        style = figures.line_style(role, color=figures.color(tone), marker=figures.marker(role))
+        (line,) = right.plot(results["distances"], values, **style)
         figures.label_line(line, name, x=4.4, dx=-2, dy=10, ha="right")
     right.set(xlabel="distance of a bell from 0", ylabel="standard deviation of the fit")
     right.set_ylim(0, 5.5)

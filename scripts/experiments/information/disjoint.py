@@ -53,13 +53,12 @@ def box(start: int, n: int, width: int) -> torch.Tensor:
 
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.7)
-    for key, role, text, dy in (
-        ("js", "model", "Jensen-Shannon", 9),
-        ("transport", "data", "transport (W₁)", 9),
+    for key, role, tone, text, dy in (
+        ("js", "model", "muted", "Jensen-Shannon", 9),
+        ("transport", "data", "ink", "transport (W₁)", 9),
     ):
-        (line,) = ax.plot(
-            results["shifts"], results[key], **figures.line_style(role, marker=figures.marker(role))
-        )
+        style = figures.line_style(role, color=figures.color(tone), marker=figures.marker(role))
+        (line,) = ax.plot(results["shifts"], results[key], **style)
         x = 1.6 if key == "js" else 1.5
         figures.label_line(
             line,

@@ -241,14 +241,17 @@ def draw(results: dict) -> Figure:
     figure.colorbar(shown, ax=top, shrink=0.8)
     rows = {part: i for i, part in enumerate(results["parts"])}
     small = [name for name in results["maps"] if name != "flagship"]
+    # Both are cuts: one color, told apart by dashes.
     for part, role in (("skip, fine", "model"), ("skip, coarse", "broken")):
         for name in small:
             (line,) = bottom.plot(
                 results["times"],
                 results["maps"][name][rows[part]],
-                **figures.line_style(role, marker=figures.marker(role), markersize=3),
+                marker=figures.marker(role),
+                markersize=3,
+                **figures.line_style(role, color=figures.color("broken")),
             )
-        figures.label_line(line, part, x=0.4 if role == "model" else 0.6, dy=14)
+        figures.label_line(line, part, x=0.4 if role == "model" else 0.6, dy=20)
     for name in small:
         (line,) = bottom.plot(
             results["times"], results["controls"][name][1], **figures.line_style("muted")

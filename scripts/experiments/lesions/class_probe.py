@@ -135,26 +135,19 @@ def probe_all(fit_on, again, new, labels, held_labels, config: Config) -> dict:
 def draw(results: dict) -> Figure:
     figure, (left, right) = figures.figure(3.2, ncols=2, sharey=True)
     layers = ("down, fine", "middle, out", "up, fine")
+    # Three layers of one model: one color, told apart by dashes and markers.
     for layer, role in zip(layers, ("data", "model", "broken"), strict=True):
         values = [entry["mean"] for entry in results["trained"]["held"][layer]]
-        (line,) = left.plot(
-            results["times"], values, **figures.line_style(role, marker=figures.marker(role))
-        )
-        left.text(
-            0.05,
-            0.05 + 0.09 * layers.index(layer),
-            layer,
-            color=line.get_color(),
-            transform=left.transAxes,
-        )
+        style = figures.line_style(role, color=figures.color("model"))
+        left.plot(results["times"], values, marker=figures.marker(role), label=layer, **style)
     pixels = [entry["held"] for entry in results["pixels"]]
-    left.plot(results["times"], pixels, **figures.line_style("muted"))
-    left.text(0.05, 0.32, "pixels", color=figures.color("muted"), transform=left.transAxes)
+    left.plot(results["times"], pixels, label="pixels", **figures.line_style("muted"))
+    left.legend(loc="lower left")
     left.set(xlabel="time t", ylim=(0, 1.02))
     figures.panel_label(left, "digit read, new images")
     for kind, role, text in (
         ("same", "model", "digit"),
-        ("control", "broken", "label by lot"),
+        ("control", "muted", "label by lot"),
     ):
         values = [results["at"]["trained"][kind][k.replace(", ", "_")] for k in results["layers"]]
         right.errorbar(

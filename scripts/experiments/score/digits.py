@@ -125,7 +125,7 @@ def draw(results: dict) -> Figure:
         (axes[0], "real", "data", "real digits"),
         (axes[1], "annealed", "model", "all levels walked"),
         (axes[2], "last_level", "broken", "only the last level walked"),
-        (axes[3], "last_level_plain", "noise", "only the last level walked, another network"),
+        (axes[3], "last_level_plain", "broken", "only the last level walked, another network"),
     ):
         pixels = np.array(results["images"][name]).reshape(-1, 8, 8)
         figures.image_grid(ax, pixels, levels=(-1, 1), role=role)

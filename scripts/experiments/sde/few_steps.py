@@ -60,22 +60,23 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.7)
     n = results["n_steps"]
-    for name, role, text, dy in (
-        ("more", "broken", "η = 1.5", 10),
-        ("churn", "noise", "η = 1", 10),
-        ("flow", "model", "η = 0, the flow", -13),
+    # No churn is broken: grays beside the flow, told apart by dashes.
+    for name, role, tone, text, dy in (
+        ("more", "broken", "muted", "η = 1.5", 10),
+        ("churn", "noise", "ink", "η = 1", 10),
+        ("flow", "model", "model", "η = 0, the flow", -13),
     ):
         rows = [results[name][f"steps_{k}"] for k in n]
         (line,) = ax.loglog(
             n,
             [row["mean"] for row in rows],
             marker=figures.marker(role),
-            **figures.line_style(role),
+            **figures.line_style(role, color=figures.color(tone)),
         )
-        figures.label_line(line, text, x=n[1 + (name == "flow")], dy=dy, dx=6)
+        figures.label_line(line, text, x=n[{"more": 1, "churn": 0, "flow": 2}[name]], dy=dy, dx=6)
         low = [max(row["low"], 0.5 * row["mean"]) for row in rows]
         high = [row["high"] for row in rows]
-        ax.fill_between(n, low, high, color=figures.color(role), alpha=0.15, lw=0)
+        ax.fill_between(n, low, high, color=figures.color(tone), alpha=0.15, lw=0)
     ax.axhline(results["floor"]["mean"], **figures.line_style("data", lw=1))
     ax.annotate(
         "fresh draws of the truth", (n[0], results["floor"]["mean"]), xytext=(0, -3),

@@ -164,7 +164,7 @@ def draw(results: dict) -> Figure:
     figures.panel_label(left, "the flow's, bits per pixel")
     found = results["directions"]
     right.loglog(
-        found["n"], found["error"], marker=figures.marker("noise"), **figures.line_style("noise")
+        found["n"], found["error"], marker=figures.marker("ink"), **figures.line_style("ink")
     )
     right.loglog(
         found["n"], [found["error"][0] / m**0.5 for m in found["n"]],
@@ -173,5 +173,5 @@ def draw(results: dict) -> Figure:
     right.set(xlabel="random directions", xticks=found["n"])
     right.set_xticklabels([str(m) for m in found["n"]])
     right.minorticks_off()
-    figures.panel_label(right, "their error, bits per pixel", "noise")
+    figures.panel_label(right, "their error, bits per pixel")
     return figure

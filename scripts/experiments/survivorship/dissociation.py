@@ -109,6 +109,7 @@ def strength(loss: Tensor, pair: tuple[int, int, int, int]) -> float:
 def draw(results: dict) -> Figure:
     figure, (left, right_) = figures.figure(2.5, ncols=2, sharey=False, width_ratios=[1, 1.6])
     best = results["best"]
+    # Both lines are lesions: one color, told apart by dashes.
     for unit, role, values in (
         ("a", "model", (best["a_on_a"], best["a_on_b"])),
         ("b", "broken", (best["b_on_a"], best["b_on_b"])),
@@ -116,7 +117,8 @@ def draw(results: dict) -> Figure:
         (line,) = left.plot(
             [0, 1],
             [100 * value for value in values],
-            **figures.line_style(role, marker=figures.marker(role)),
+            marker=figures.marker(role),
+            **figures.line_style(role, color=figures.color("broken")),
         )
         first = unit == "a"
         figures.label_line(

@@ -61,17 +61,18 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(3.0)
+    # Marker, color: in the last two worlds an assumption fails.
     worlds = (
-        (-0.24, "as_assumed", "model", "as assumed"),
-        (0.0, "aimed", "broken", "the enemy aims at engines"),
-        (0.24, "weather", "noise", "weather takes planes too"),
+        (-0.24, "as_assumed", "model", "model", "as assumed"),
+        (0.0, "aimed", "broken", "broken", "the enemy aims at engines"),
+        (0.24, "weather", "noise", "broken", "weather takes planes too"),
     )
     for place, key in enumerate(results["truth"]):
         truth = results["truth"][key]
         ax.plot(
             [truth, truth], [place - 0.42, place + 0.42], ls="-", color=figures.color("ink"), lw=1.2
         )
-        for shift, name, role, text in worlds:
+        for shift, name, role, tone, text in worlds:
             values = results[name][key]["values"]
             ax.plot(
                 values,
@@ -80,7 +81,7 @@ def draw(results: dict) -> Figure:
                 marker=figures.marker(role),
                 ms=3.5,
                 alpha=0.55,
-                color=figures.color(role),
+                color=figures.color(tone),
                 label=text if place == 0 else None,
             )
     figures.sequence_axis(ax, results["regions"], axis="y")

@@ -88,13 +88,14 @@ def draw(results: dict) -> Figure:
         "half": "half of the\nhidden units",
         "bend": "the bend\n(ReLU)",
     }
+    # Marker, color: both cuts are lesions.
     ways = {
-        "zero": ("broken", "cut, not retrained"),
-        "mean": ("noise", "set to its mean, not retrained"),
-        "retrained": ("model", "trained without it"),
+        "zero": ("broken", "broken", "cut, not retrained"),
+        "mean": ("noise", "broken", "set to its mean, not retrained"),
+        "retrained": ("model", "model", "trained without it"),
     }
     for place, part in enumerate(parts):
-        for shift, (how, (role, text)) in zip((-0.2, 0.0, 0.2), ways.items(), strict=True):
+        for shift, (how, (role, tone, text)) in zip((-0.2, 0.0, 0.2), ways.items(), strict=True):
             if how in results[part]:
                 values = [100 * value for value in results[part][how]["values"]]
                 ax.plot(
@@ -102,7 +103,7 @@ def draw(results: dict) -> Figure:
                     [place + shift] * len(values),
                     ls="",
                     marker=figures.marker(role),
-                    color=figures.color(role),
+                    color=figures.color(tone),
                     label=text if place == 0 else None,
                 )
     ax.axvline(

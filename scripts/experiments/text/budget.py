@@ -294,12 +294,13 @@ def save(model: nn.Module, path: Path) -> None:
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.9, width=0.8)
     steps = results["records"]
-    for name, role, text in (
+    for name, role, text in (  # two models: one color, two dashes
         ("masked", "noise", "any order"),
         ("causal", "model", "left to right"),
     ):
         for curve in results["curves"][name]:
-            (line,) = ax.plot(steps, curve, **figures.line_style(role), marker=figures.marker(role))
+            style = figures.line_style(role, color=figures.color("model"))
+            (line,) = ax.plot(steps, curve, marker=figures.marker(role), **style)
         figures.label_line(line, text, x=steps[len(steps) // 2], dx=0, dy=10)
     ax.axhline(results["truth"], color=figures.color("data"), ls="-", lw=1.2)
     ax.text(

@@ -139,10 +139,10 @@ def draw(results: dict) -> Figure:
         ("gzip", "muted", results["alone"]["gzip"]),
         ("bz2", "muted", results["alone"]["bz2"]),
         ("xz", "muted", results["alone"]["xz"]),
-        ("gzip, having read the rest", "data", results["helped"]["gzip"]),
-        ("bz2, having read the rest", "data", results["helped"]["bz2"]),
-        ("xz, having read the rest", "data", results["helped"]["xz"]),
-        ("counts of neighbors", "noise", results["best_counts"]["bytes"]),
+        ("gzip, having read the rest", "ink", results["helped"]["gzip"]),
+        ("bz2, having read the rest", "ink", results["helped"]["bz2"]),
+        ("xz, having read the rest", "ink", results["helped"]["xz"]),
+        ("counts of neighbors", "model", results["best_counts"]["bytes"]),
         ("transformer", "model", results["coded"]["bytes"]),
     ]
     for place, (_, role, value) in enumerate(rows):

@@ -43,7 +43,7 @@ def draw(results: dict) -> Figure:
     ax.plot(
         range(len(results["n_grams"])),
         results["n_grams"],
-        **figures.line_style("broken"),
+        **figures.line_style("broken", color=figures.color("ink")),
         marker=figures.marker("broken"),
         label="counts",
     )

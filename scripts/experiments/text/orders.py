@@ -74,8 +74,8 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.5, width=0.85)
     bars = (
-        ("bound", "random orders, one each", "noise"),
-        ("together", f"{results['n_orders']} random orders together", "noise"),
+        ("bound", "random orders, one each", "model"),
+        ("together", f"{results['n_orders']} random orders together", "model"),
         ("left_to_right", "left to right", "model"),
         ("right_to_left", "right to left", "model"),
     )

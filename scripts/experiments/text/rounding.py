@@ -123,7 +123,7 @@ def draw(results: dict) -> Figure:
     rows = [
         ("letters drawn at random", "muted", results["shuffled"]),
         ("one number per letter", "broken", results["slips"]["line"]),
-        ("one axis per letter", "noise", results["slips"]["space"]),
+        ("one axis per letter", "model", results["slips"]["space"]),
     ]
     for place, (_, role, value) in enumerate(rows):
         mean = value if isinstance(value, float) else value["mean"]

@@ -125,12 +125,13 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
 
 def draw(results: dict) -> Figure:
     figure, ax = figures.figure(2.5)
+    # Name, marker, color.
     names = {
-        "any_order": ("any order", "model"),
-        "one_over_t": ("weight 1/t", "noise"),
-        "unweighted": ("no weight", "broken"),
+        "any_order": ("any order", "model", "model"),
+        "one_over_t": ("weight 1/t", "noise", "model"),
+        "unweighted": ("no weight", "broken", "broken"),
     }
-    for place, (name, (_, role)) in enumerate(names.items()):
+    for place, (name, (_, role, tone)) in enumerate(names.items()):
         found = results["bits"][name]
         ax.plot(
             found["values"],
@@ -139,20 +140,20 @@ def draw(results: dict) -> Figure:
             ms=5,
             alpha=0.6,
             marker=figures.marker(role),
-            color=figures.color(role),
+            color=figures.color(tone),
         )
         ax.plot(
             [found["low"], found["high"]],
             [place + 0.18] * 2,
             ls="-",
             lw=2,
-            color=figures.color(role),
+            color=figures.color(tone),
         )
     ax.axvline(results["truth"], color=figures.color("data"), ls="-", lw=1.2)
     ax.text(results["truth"], -0.42, " the truth", color=figures.color("data"), va="center")
     value = results["reported"]["mean"]
     ax.plot([value], [2.0], ls="", marker="x", ms=8, mew=1.8, color=figures.color("broken"))
     ax.text(value, 1.72, "what no weight reports", ha="left", color=figures.color("broken"))
-    figures.sequence_axis(ax, [text for text, _ in names.values()], axis="y")
+    figures.sequence_axis(ax, [text for text, *_ in names.values()], axis="y")
     ax.set(ylim=(2.5, -0.7), xlim=(0, None), xlabel="bits per character")
     return figure

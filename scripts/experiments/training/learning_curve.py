@@ -36,7 +36,9 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     steps = results["step"]
     left.plot(steps, results["loss"], **figures.line_style("model"))
     figures.panel_label(left, "training loss, mean since the last mark")
-    seen = right.plot(steps, results["train_bits"], **figures.line_style("data"))[0]
+    # One model, judged on two sets: one color, told apart by dashes.
+    style = figures.line_style("data", color=figures.color("model"))
+    seen = right.plot(steps, results["train_bits"], **style)[0]
     held = right.plot(steps, results["validation_bits"], **figures.line_style("model"))[0]
     middle = steps[len(steps) // 2]
     figures.label_line(seen, "images trained on", x=middle, dx=0, dy=-6, ha="center", va="top")

@@ -96,7 +96,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     figure, (left, right) = figures.figure(2.6, ncols=2, sharey=False, width_ratios=[1.6, 1])
     rows = {
         "score": ("score function", "broken"),
-        "baseline": ("with a baseline", "noise"),
+        "baseline": ("with a baseline", "ink"),
         "reparameterized": ("reparameterized", "model"),
     }
     jitter = np.random.default_rng(0).uniform(-0.28, 0.28, 1000)
@@ -117,7 +117,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
     for place, latents in enumerate(("latents2", "latents16")):
         for shift, key, role in (
             (-0.12, "ratio", "broken"),
-            (0.12, "ratio_with_baseline", "noise"),
+            (0.12, "ratio_with_baseline", "ink"),
         ):
             found = results[latents][key]
             right.plot(

@@ -87,7 +87,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         "fixed": "two, upper encoder fixed",
     }
     for place, name in enumerate(words):
-        for key, role, shift in (("rate", "model", -0.13), ("top_rate", "noise", 0.13)):
+        for key, role, shift in (("rate", "model", -0.13), ("top_rate", "ink", 0.13)):
             if name == "single" and key == "top_rate":
                 continue
             values = results[name][key]["values"]
@@ -125,7 +125,7 @@ def draw(results: dict) -> matplotlib.figure.Figure:
         "upper level",
         ha="left",
         fontsize=8.5,
-        color=figures.color("noise"),
+        color=figures.color("ink"),
     )
     left.set_xlabel("rate of a level (nats per digit)")
     right.set_xlabel("test bound (bits per pixel)")
