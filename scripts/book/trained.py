@@ -25,7 +25,7 @@ def trained_and_not_kept(volume: Volume) -> str:
                 rows.append(f'<tr><td colspan="5">{html.escape(str(error))}</td></tr>')
         if rows:
             title = title_of(volume, chapter)
-            head = ("For", "Figure", "Data", "Parameters", "Choices")
+            head = ("For", "Figure", "Data files", "Parameters", "Choices")
             made_table = table(f"Models trained for figures of {title}", head, rows)
             heading = f'<h3 id="trained-{chapter}">{html.escape(title)}</h3>'
             parts.append((place(volume, chapter), f"{heading}{made_table}"))
@@ -46,7 +46,7 @@ def _rows(volume: Volume, experiment: Experiment, sources: Sources) -> list[str]
     if figure is not None:
         shown = f'<a href="{volume.href(figure.page, figure.item.id)}">{shown}</a>'
     question = volume.with_marks(html.escape(says.question, quote=False))
-    data = ", ".join(made["data"]) or "drawn as it ran"
+    data = ", ".join(made["data"]) or "none"
     sizes = ", ".join(f"{size:,}" for size in made["trained"])
     choices = ", ".join(
         f"{html.escape(key)}&nbsp;{html.escape(str(value))}"

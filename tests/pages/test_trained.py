@@ -43,8 +43,8 @@ def test_a_run_that_trained_has_its_line_with_data_sizes_and_choices(record):
     assert "<td>digits</td><td>85, 1,201</td><td>n_steps&nbsp;300</td>" in html
 
 
-def test_data_that_no_file_holds_is_said_to_be_drawn(record):
-    assert "<td>drawn as it ran</td>" in record(data={})
+def test_data_that_no_file_holds_are_no_files(record):
+    assert "<td>none</td>" in record(data={})
 
 
 @pytest.mark.parametrize(
