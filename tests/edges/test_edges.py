@@ -51,9 +51,9 @@ guided_score
         "logits of a network are never integers": "DiscretizedLogistic.log_probs",
     },
     "devices": {
-        "reads the shape alone": "beside gaussians.Gaussian.posterior_covariance",
+        "reads the shape alone": "gaussians.Gaussian.posterior_covariance",
         "does not read the argument": """
-PredictX0.true PredictX0.x_0_hat PredictEps.true PredictScore.true eps_from_score score_from_eps
+PredictX0.true PredictX0.x_0_hat PredictEps.true
 """,
         "hands the time on to the velocities, which answer": "marginal_flow_matching",
     },

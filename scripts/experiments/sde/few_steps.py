@@ -73,7 +73,8 @@ def draw(results: dict) -> Figure:
             marker=figures.marker(role),
             **figures.line_style(role, color=figures.color(tone)),
         )
-        figures.label_line(line, text, x=n[{"more": 1, "churn": 0, "flow": 2}[name]], dy=dy, dx=6)
+        place = min({"more": 1, "churn": 0, "flow": 2}[name], len(n) - 2)
+        figures.label_line(line, text, x=n[place], dy=dy, dx=6)
         low = [max(row["low"], 0.5 * row["mean"]) for row in rows]
         high = [row["high"] for row in rows]
         ax.fill_between(n, low, high, color=figures.color(tone), alpha=0.15, lw=0)
