@@ -76,7 +76,9 @@ def draw(results: dict) -> Figure:
     ):
         rows = [results[kind][f"steps_{n}"] for n in n_steps]
         drawn = line(ax, n_steps, rows, role)
-        figures.label_line(drawn, text, x=n_steps[len(n_steps) // 2], dx=4, dy=dy)
+        # Never at the last point: a label that leaves the panel has no one layout.
+        middle = n_steps[min(len(n_steps) // 2, len(n_steps) - 2)]
+        figures.label_line(drawn, text, x=middle, dx=4, dy=dy)
         if kind != "exact":
             ax.axhline(results["floor"][kind]["mean"], color=figures.color(role), lw=0.8, ls=":")
     ticks(ax, n_steps)
