@@ -105,7 +105,7 @@ class Exercise(Box):
     NAME = "exercise"
 
     def on_create(self, parent):
-        box = self.box(parent, id=f"exercise-{self.head.number.replace('.', '-')}")
+        box = self.box(parent, id=self.head.id)
         title = f". {self.head.title}" if self.head.title else ""
         self.label(box, f"Exercise {self.head.number}{title}", "label exercise-title")
         return box

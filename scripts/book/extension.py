@@ -17,7 +17,17 @@ from markdown.extensions.toc import slugify
 from markdown.postprocessors import Postprocessor
 from markdown.preprocessors import Preprocessor
 
-from book import blocks, citations, failures, figures, generated, glossary, guards, results
+from book import (
+    blocks,
+    citations,
+    exercises,
+    failures,
+    figures,
+    generated,
+    glossary,
+    guards,
+    results,
+)
 from book.containers import BoxesExtension
 from book.edits import applied, reference_text
 from book.errors import BookError, Problem
@@ -128,11 +138,11 @@ class Replacer(Preprocessor):
             mark = self.stash(self._equation(equation))
             pad = " " * equation.indent
             yield equation.start, equation.end, f"\n{pad}{mark}\n\n"
-        exercises = 0
+        exercise = 0
         for block in page.blocks:
             if block.name in BOXED:
-                exercises += block.name == "exercise"
-                yield from self._box(page, block, inline, exercises)
+                exercise += block.name == "exercise"
+                yield from self._box(page, block, inline, exercise)
             elif block.name in generated.PARTS:
                 markup = self.attempt(block.place, generated.PARTS[block.name], self.volume)
                 yield block.start, block.end, f"\n{self.stash(markup)}\n\n"
@@ -222,13 +232,12 @@ class Replacer(Preprocessor):
         )
 
     def _box(
-        self, page: Page, block: Block, inline: list, exercises: int
+        self, page: Page, block: Block, inline: list, place: int
     ) -> Iterator[tuple[int, int, str]]:
         """The opening and closing lines of a box, in the form pymdownx reads."""
         slashes = "/" * (3 + block.depth_below)
         pad = " " * block.indent
         head = Head(title=self._title(page, block, inline), options=self._options(page, block))
-        chapter = self.volume.chapter_number(page.path)
         if block.name == "break":
             head.id = failures.anchor(block)
         if block.name == "failure":
@@ -239,7 +248,8 @@ class Replacer(Preprocessor):
                 yield block.start, block.end, f"\n{self.stash(mark)}\n\n"
                 return
         if block.name == "exercise":
-            head.number = f"{chapter}.{exercises}" if chapter else str(exercises)
+            head.number = exercises.number_of(self.volume, page, place)
+            head.id = exercises.anchor(head.number)
         opening, closing = "", ""
         if block.name == "figure":
             figure = next(f for f in page.figures if f.place == block.place)

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Callable, Iterable
 
-from book import blocks, costs, guards, notebooks, reference, results, trained
+from book import blocks, costs, exercises, guards, notebooks, reference, results, trained
 from book.errors import BookError
 from book.sources import Page
 from book.tables import breakable, table
@@ -204,6 +204,7 @@ PARTS: dict[str, Callable[[Volume], str]] = {
     "bibliography": bibliography,
     "ledger": ledger,
     "experiments": costs.experiments_and_costs,
+    "exercises": exercises.all_exercises,
     "trained": trained.trained_and_not_kept,
     "modules": modules,
     "companions": companions,

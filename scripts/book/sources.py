@@ -27,6 +27,7 @@ BLOCKS = {
     "bibliography": (False, ()),
     "experiments": (False, ()),
     "trained": (False, ()),
+    "exercises": (False, ()),
     "failure": (True, ()),
     "ledger": (False, ()),
     "modules": (False, ()),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from markdownify import markdownify
 
-from book import blocks, failures, generated, notebooks
+from book import blocks, exercises, failures, generated, notebooks
 from book.edits import Edit, applied, inline_edits, reference_text
 from book.errors import BookError
 from book.maths import MARK
@@ -92,9 +92,9 @@ def _edits(volume: Volume, page: Page) -> Iterator[Edit]:
     for comment in COMMENT.finditer(page.text):
         if not any(fence.start <= comment.start() < fence.end for fence in page.fences):
             yield *comment.span(), ""
-    exercises = 0
+    exercise = 0
     for block in page.blocks:
-        exercises += block.name == "exercise"
+        exercise += block.name == "exercise"
         if block.name in generated.PARTS:
             yield block.start, block.end, f"{_from_html(volume, block)}\n"
         elif block.name == "figure":
@@ -108,7 +108,7 @@ def _edits(volume: Volume, page: Page) -> Iterator[Edit]:
             yield block.start, block.body_start, _card(volume, block)
             yield block.body_end, block.end, "\n"
         elif block.name in LABELS:
-            yield block.start, block.body_start, _head(volume, page, block, exercises)
+            yield block.start, block.body_start, _head(volume, page, block, exercise)
             yield block.body_end, block.end, "\n"
 
 
@@ -189,11 +189,10 @@ def _figure(volume: Volume, page: Page, figure: Figure) -> tuple[str, str]:
     return head, f"\nDrawn by `{figure.experiment}`.\n\n"
 
 
-def _head(volume: Volume, page: Page, block: Block, exercises: int) -> str:
+def _head(volume: Volume, page: Page, block: Block, place: int) -> str:
     label = LABELS[block.name]
     if block.name == "exercise":
-        chapter = volume.chapter_number(page.path)
-        label += f" {chapter}.{exercises}" if chapter else f" {exercises}"
+        label += f" {exercises.number_of(volume, page, place)}"
     title = f": {_title(volume, page, block)}" if block.argument else ""
     removed = block.options.get("removed", "")
     removed = f" (removed: {_option(volume, removed)})" if removed else ""
