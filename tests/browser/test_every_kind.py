@@ -68,8 +68,11 @@ def one_of_each(book: Book) -> list[str]:
     return largest(book, "chapters/") + pages
 
 
-def cases(choose=addresses) -> list:
-    """Pages of the built site; without one, a single case, whose fixtures say what to do."""
+def cases(choose=addresses, weekly: tuple[str, ...] = ()) -> list:
+    """Pages of the built site; without one, a single case, whose fixtures say what to do.
+
+    Chapters other than the longest, and the pages named `weekly`, have their turn once a week.
+    """
     site = Path(os.environ.get("FROMNOISE_SITE") or ROOT / "site")
     if not (site / "index.html").is_file():
         return [pytest.param("index.html", id="no-site")]
@@ -79,7 +82,7 @@ def cases(choose=addresses) -> list:
         pytest.param(
             page,
             id=page.removesuffix("/index.html").replace("/", "."),
-            marks=[] if page in first else pytest.mark.thorough,
+            marks=[] if page in first and not page.startswith(weekly) else pytest.mark.thorough,
         )
         for page in choose(book)
     ]
@@ -129,7 +132,8 @@ def test_axe_finds_no_violation(visit, axe, path, width, scheme):
     assert axe(page) == ""
 
 
-@pytest.mark.parametrize("path", cases(one_of_each))
+# The ledger is one table after the other, and axe needs most of a minute for it.
+@pytest.mark.parametrize("path", cases(one_of_each, weekly=("ledger",)))
 def test_axe_finds_no_violation_at_twice_the_size(visit, axe, path, scheme):
     # 200 % of a window of 1280 pixels: half as wide, drawn twice as fine.
     page = visit(640, scheme, device_scale_factor=2).open(path)
@@ -153,26 +157,31 @@ def test_axe_sees_what_is_wrong_far_below(visit, axe, book):
     assert "color-contrast" in found
 
 
+def shifts_of_a_reader(page) -> list:
+    """What moves by itself while someone goes down to the end by screens and back."""
+    top = 0
+    while top < page.evaluate("document.documentElement.scrollHeight"):
+        page.evaluate(f"window.scrollTo(0, {top})")
+        page.wait_for_timeout(30)  # what loads late loads now
+        top += page.viewport_size["height"]
+    page.evaluate("window.scrollTo(0, 0)")
+    page.wait_for_timeout(30)
+    page.wait_for_load_state("networkidle")
+    return page.evaluate("window.shifts")
+
+
 @pytest.mark.parametrize("path", cases())
 def test_nothing_fails_shifts_or_leaves_the_site(visit, path, width):
     visited = visit(width)
     visited.page.add_init_script(WATCH_SHIFTS)
     page = visited.open(path)
-    if page.evaluate("window.shifts.length > 0") and page.evaluate(FONTS_WERE_LATE):
+    shifts = shifts_of_a_reader(page)
+    if shifts and page.evaluate(FONTS_WERE_LATE):
         # On a slow line or a busy machine the letters change under the reader; that is the price of
         # showing the text before its fonts. Nothing else may move: now they lie in the cache.
         page = visited.open(path)
-    # Down to the end by screens and back, as a reader would, so that what loads late has loaded.
-    top = 0
-    while top < page.evaluate("document.documentElement.scrollHeight"):
-        page.evaluate(f"window.scrollTo(0, {top})")
-        page.wait_for_timeout(30)
-        top += 600
-    page.evaluate("window.scrollTo(0, 0)")
-    page.wait_for_timeout(30)
-    page.wait_for_load_state("networkidle")
+        shifts = shifts_of_a_reader(page)
     assert visited.problems == []
-    shifts = page.evaluate("window.shifts")
     assert shifts == []
     for image in page.locator("img").all():
         if image.is_visible():
