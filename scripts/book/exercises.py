@@ -36,4 +36,4 @@ def all_exercises(volume: Volume) -> str:
 def _line(volume: Volume, page: Page, number: str, title: str) -> str:
     said = volume.with_marks(html.escape(title or "Without a title", quote=False))
     address = volume.href(page.path, anchor(number))
-    return f'<li><a href="{address}">{number}</a> {said}</li>'
+    return f'<li><a href="{address}">{number} {said}</a></li>'

@@ -10,7 +10,16 @@ from checking.book import Book
 
 ROOT = Path(__file__).resolve().parents[2]
 SINGLE = (
-    *("index.html", "paths", "failures", "notation", "equivalences", "glossary", "bibliography"),
+    *(
+        "index.html",
+        "paths",
+        "failures",
+        "exercises",
+        "notation",
+        "equivalences",
+        "glossary",
+        "bibliography",
+    ),
     *("experiments", "cards", "ledger", "how-it-is-built", "changes", "404.html"),
     *("reference", "notebooks"),
 )
