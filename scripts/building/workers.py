@@ -16,7 +16,7 @@ from building.closure import Sources
 from building.freshness import State
 from building.progress import Display, time_left
 from building.tree import BuildError, Experiment
-from building.worker import N_THREADS, THREAD_VARIABLES, Order, Outcome, work
+from building.worker import ALLOCATOR, N_THREADS, THREAD_VARIABLES, Order, Outcome, work
 
 PATIENCE_S = 5.0
 PRELOADED = (
@@ -112,6 +112,7 @@ def build(
         outputs.clear_staging(task.experiment, task.size)
     # Read by the libraries of a worker when they start, so they must be set before it does.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(N_THREADS)), PYTHONHASHSEED="0")
+    os.environ.update(ALLOCATOR)
     order = graphlib.TopologicalSorter(graph)
     order.prepare()
     waiting: list[tuple[Task, State]] = []

@@ -28,6 +28,7 @@ from experiments.training._common import (  # noqa: E402
 from experiments.training.digits import SIZES  # noqa: E402
 from fromnoise.datasets import digits  # noqa: E402
 from fromnoise.denoising import denoising_loss  # noqa: E402
+from fromnoise.evaluation import train_classifier  # noqa: E402
 from fromnoise.intervals import mean_interval  # noqa: E402
 from fromnoise.networks import UNet  # noqa: E402
 from fromnoise.samplers import heun_step, uniform_times  # noqa: E402
@@ -74,7 +75,8 @@ def main() -> None:
         if progress.step % 20 == 0 and sys.stderr.isatty():
             print(f"\r{progress}   ", end="", file=sys.stderr, flush=True)
 
-    judge = judge_for(data, config.n_samples, config.judge_steps)
+    classifier = train_classifier(*data.validation, n_steps=config.judge_steps)
+    judge = judge_for(data, config.n_samples, classifier)
     images, labels = data.train
     rows = []
     for seed in range(options.seeds):

@@ -8,10 +8,10 @@ import torch
 from matplotlib.figure import Figure
 
 from experiments._flagship import NULL, load_network
+from experiments._judge import load_judge
 from experiments.evaluation._common import over, unsnapped_digits
 from fromnoise import figures
 from fromnoise.datasets import digits, snap_to_levels
-from fromnoise.evaluation import train_classifier
 
 needs = ("training/digits",)
 
@@ -20,19 +20,18 @@ needs = ("training/digits",)
 class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
     n: int = 400
-    judge_steps: int = 600
     n_sampling_steps: int = 8
 
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(seeds=(0, 1), n=20, judge_steps=2, n_sampling_steps=1),
+    "smoke": Config(seeds=(0, 1), n=20, n_sampling_steps=1),
 }
 
 
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     data = digits()
-    judge = train_classifier(*data.validation, n_steps=config.judge_steps)
+    judge = load_judge(needed["training/digits"]["weights"]["judge"])
     network = load_network(needed["training/digits"]["weights"]["model"])
     labels = torch.full((config.n,), NULL)
 

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from experiments._flagship import load_network
+from experiments._judge import load_judge
 from experiments.evaluation._common import over, unsnapped_digits
 from fromnoise import figures
 from fromnoise.datasets import Split, digits, snap_to_levels
@@ -18,7 +19,6 @@ from fromnoise.evaluation import (
     c2st,
     frechet_distance,
     nearest_neighbor_ratio,
-    train_classifier,
 )
 from fromnoise.sample_measures import kernel_distance, neighbor_measures
 
@@ -30,7 +30,6 @@ class Config:
     seeds: tuple[int, ...] = (0, 1, 2, 3)
     n: int = 340
     k: int = 5
-    judge_steps: int = 600
     n_folds: int = 2
     n_sampling_steps: int = 10
     noise: float = 0.1  # eight tenths of a gray level
@@ -39,7 +38,7 @@ class Config:
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(seeds=(0, 1), n=30, judge_steps=2, n_folds=2, n_sampling_steps=1, n_kept=5),
+    "smoke": Config(seeds=(0, 1), n=30, n_folds=2, n_sampling_steps=1, n_kept=5),
 }
 
 FAULTS = {
@@ -118,7 +117,7 @@ def measured(
 
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     data = digits()
-    judge = train_classifier(*data.validation, n_steps=config.judge_steps).judge
+    judge = load_judge(needed["training/digits"]["weights"]["judge"]).judge
     network = load_network(needed["training/digits"]["weights"]["model"])
     real = data.test.images[: config.n]
     rows: dict[str, list[dict]] = {name: [] for name in FAULTS}

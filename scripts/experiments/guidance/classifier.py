@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from experiments._flagship import NULL
+from experiments._judge import load_judge
 from experiments.guidance._common import (
     SCHEDULE,
     TARGET,
@@ -44,7 +45,6 @@ class Config:
     train_steps: int = 600
     batch_size: int = 128
     width: int = 128
-    judge_steps: int = 600
     n_splits: int = 30
     n_images: int = 10
     levels: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -61,7 +61,6 @@ SIZES = {
         train_steps=2,
         batch_size=8,
         width=8,
-        judge_steps=2,
         n_splits=2,
         levels=(0.0, 0.8),
     ),
@@ -105,7 +104,8 @@ def trained(config: Config, noisy: bool, seed: int) -> Reader:
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     network = load_network(needed["training/digits"]["weights"]["model"])
     data = digits()
-    judge = judge_for(data, config.n_samples, config.judge_steps, n_splits=config.n_splits)
+    classifier = load_judge(needed["training/digits"]["weights"]["judge"])
+    judge = judge_for(data, config.n_samples, classifier, config.n_splits)
     _, unconditional = both(network, config.n_samples)
     labels = labels_for(config.n_samples)
     results: dict = {"floor": judge.floor, "levels": list(config.levels), "read": {}, "images": {}}

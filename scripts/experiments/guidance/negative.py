@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from experiments._flagship import NULL
+from experiments._judge import load_judge
 from experiments.guidance._common import (
     PLANE,
     SCHEDULE,
@@ -48,7 +49,6 @@ class Config:
     shown: float = 2.0
     n_samples: int = 300
     n_steps: int = 10
-    judge_steps: int = 600
     n_splits: int = 30
     n_images: int = 10
     plane_seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -67,7 +67,6 @@ SIZES = {
         any_weights=(2.0,),
         n_samples=20,
         n_steps=2,
-        judge_steps=2,
         n_splits=2,
         plane_seeds=(0, 1),
         plane_weights=(0.0, 1.0),
@@ -105,10 +104,11 @@ def looked_at(images: Tensor, wanted: Tensor, avoided: Tensor, judge: Judge) -> 
     }
 
 
-def on_digits(config: Config, path: Path | str) -> dict:
+def on_digits(config: Config, weights: dict[str, str]) -> dict:
     """A class with its rival avoided, and any digit with one class avoided, each class in turn."""
-    network, data, n = load_network(path), digits(), config.n_samples
-    judge = judge_for(data, n, config.judge_steps, n_splits=config.n_splits)
+    network, data, n = load_network(weights["model"]), digits(), config.n_samples
+    classifier = load_judge(weights["judge"])
+    judge = judge_for(data, n, classifier, config.n_splits)
     rival, labels = rivals(judge, data.train), labels_for(n)
 
     def asked(classes: Tensor) -> Denoiser:
@@ -184,10 +184,9 @@ def on_the_plane(config: Config) -> dict:
 
 
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
-    path = needed["training/digits"]["weights"]["model"]
     return {
         "weights": list(config.weights),
-        **on_digits(config, path),
+        **on_digits(config, needed["training/digits"]["weights"]),
         "plane": on_the_plane(config),
     }
 

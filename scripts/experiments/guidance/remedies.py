@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from experiments._flagship import NULL, digit_network
+from experiments._judge import load_judge
 from experiments.guidance._common import (
     SCHEDULE,
     TARGET,
@@ -43,7 +44,6 @@ class Config:
     bad_steps: int = 250
     weak: float = 1.0
     batch_size: int = 128
-    judge_steps: int = 600
     n_splits: int = 30
     n_images: int = 10
 
@@ -57,7 +57,6 @@ SIZES = {
         bad_channels=8,
         bad_steps=2,
         batch_size=8,
-        judge_steps=2,
         n_splits=2,
     ),
 }
@@ -66,7 +65,8 @@ SIZES = {
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     network = load_network(needed["training/digits"]["weights"]["model"])
     data = digits()
-    judge = judge_for(data, config.n_samples, config.judge_steps, n_splits=config.n_splits)
+    classifier = load_judge(needed["training/digits"]["weights"]["judge"])
+    judge = judge_for(data, config.n_samples, classifier, config.n_splits)
     conditional, unconditional = both(network, config.n_samples)
     bad = train(
         digit_network(config.bad_channels, seed=1),

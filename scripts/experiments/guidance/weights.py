@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
+from experiments._judge import load_judge
 from experiments.guidance._common import both, gray, judge_for, load_network, measured, over
 from fromnoise import figures
 from fromnoise.datasets import digits
@@ -21,7 +22,6 @@ class Config:
     shown: tuple[float, ...] = (-1.0, 0.0, 1.0, 8.0)
     n_samples: int = 300
     n_steps: int = 10
-    judge_steps: int = 600
     n_splits: int = 30
     n_images: int = 10
 
@@ -34,7 +34,6 @@ SIZES = {
         shown=(-1.0, 8.0),
         n_samples=20,
         n_steps=2,
-        judge_steps=2,
         n_splits=2,
     ),
     # The network that trained twenty times as long, fine steps, more samples and seeds: is the
@@ -46,7 +45,8 @@ SIZES = {
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     network = load_network(needed["training/digits"]["weights"]["model"]).to(device)
     data = digits()
-    judge = judge_for(data, config.n_samples, config.judge_steps, n_splits=config.n_splits)
+    classifier = load_judge(needed["training/digits"]["weights"]["judge"])
+    judge = judge_for(data, config.n_samples, classifier, config.n_splits)
     conditional, unconditional = both(network, config.n_samples)
     results: dict = {
         "weights": list(config.weights),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from experiments._flagship import SCHEDULE, load_network
+from experiments._judge import load_judge
 from experiments.inverse._common import (
     N_PIXELS,
     SIDE,
@@ -25,7 +26,7 @@ from experiments.inverse._common import (
 )
 from fromnoise import figures
 from fromnoise.datasets import digits
-from fromnoise.evaluation import Classifier, train_classifier
+from fromnoise.evaluation import Classifier
 from fromnoise.gaussians import Gaussian
 from fromnoise.inverse import dps, linear_posterior, repaint
 from fromnoise.linear_operators import Dense
@@ -45,13 +46,12 @@ class Config:
     dps_size: float = 0.3
     n_repeats: int = 3
     ridge: float = 0.1  # kept on every axis of V; `thin` keeps a tenth of it
-    judge_steps: int = 600
     n_shown: int = 4
 
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(n_seeds=2, n_images=2, n_steps=2, n_repeats=2, judge_steps=2, n_shown=2),
+    "smoke": Config(n_seeds=2, n_images=2, n_steps=2, n_repeats=2, n_shown=2),
 }
 METHODS = {
     "half": ("replacement", "repaint", "dps", "thin", "fitted", "gaussian"),
@@ -64,7 +64,7 @@ METHODS = {
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     data = digits()
     network = load_network(needed["training/digits"]["weights"]["model"])
-    judge = train_classifier(*data.validation, n_steps=config.judge_steps)
+    judge = load_judge(needed["training/digits"]["weights"]["judge"])
     prior = digit_gaussian()
     found: dict = {"images": {}}
     for task, operator in digit_tasks().items():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from experiments._flagship import load_network
+from experiments._judge import load_judge
 from experiments.inverse._common import (
     SIDE,
     digit_gaussian,
@@ -20,7 +21,6 @@ from experiments.inverse._common import (
 )
 from fromnoise import figures
 from fromnoise.datasets import digits
-from fromnoise.evaluation import train_classifier
 from fromnoise.linear_operators import Averaging, Blur, as_matrix
 from fromnoise.samplers import uniform_times
 
@@ -36,13 +36,12 @@ class Config:
     n_steps: int = 24
     noise_std: float = 0.1
     ridge: float = 0.1
-    judge_steps: int = 600
     n_shown: int = 3
 
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(n_seeds=2, n_images=2, n_draws=2, n_steps=2, judge_steps=2, n_shown=2),
+    "smoke": Config(n_seeds=2, n_images=2, n_draws=2, n_steps=2, n_shown=2),
 }
 NAMES = {
     "right": "as believed",
@@ -55,7 +54,7 @@ NAMES = {
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     data = digits()
     network = load_network(needed["training/digits"]["weights"]["model"])
-    judge = train_classifier(*data.validation, n_steps=config.judge_steps)
+    judge = load_judge(needed["training/digits"]["weights"]["judge"])
     covariance = fitted_covariance(digit_gaussian(config.ridge))
     believed = flat_matrix(Averaging(2))
     taken = what_was_done(believed)

@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from experiments._flagship import SCHEDULE, TARGET, load_network
+from experiments._judge import load_judge
 from experiments.samplers._common import COLOR, MAKE, ROLE, TEXT, counted, line, over, ticks
 from experiments.training._common import draw_digits, judge_for
 from fromnoise import figures
@@ -21,14 +22,13 @@ needs = ("training/digits",)
 class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
     n_samples: int = 300
-    judge_steps: int = 600
     n_splits: int = 30
     n_evals: tuple[int, ...] = (5, 9, 17)
 
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(seeds=(0, 1), n_samples=20, judge_steps=2, n_splits=2, n_evals=(5,)),
+    "smoke": Config(seeds=(0, 1), n_samples=20, n_splits=2, n_evals=(5,)),
 }
 STEPS = ("ddim", "heun", "multistep_2", "unipc")
 
@@ -40,7 +40,8 @@ def n_steps_for(name: str, n_evals: int) -> int:
 
 def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> dict:
     network = load_network(needed["training/digits"]["weights"]["model"])
-    judge = judge_for(digits(), config.n_samples, config.judge_steps, n_splits=config.n_splits)
+    classifier = load_judge(needed["training/digits"]["weights"]["judge"])
+    judge = judge_for(digits(), config.n_samples, classifier, config.n_splits)
     labels = torch.arange(config.n_samples) % 10
     results: dict = {"n_evals": list(config.n_evals), "floor": judge.floor}
     for name in STEPS:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from experiments._flagship import SCHEDULE, TARGET, load_network
+from experiments._judge import load_judge
 from experiments.samplers._common import line, over, ticks
 from experiments.training._common import draw_digits, judge_for
 from fromnoise import figures
@@ -23,7 +24,6 @@ needs = ("training/digits",)
 class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
     n_samples: int = 300
-    judge_steps: int = 600
     n_splits: int = 30
     n_steps: tuple[int, ...] = (4, 8, 16)
     n_images: int = 10
@@ -31,7 +31,7 @@ class Config:
 
 SIZES = {
     "full": Config(),
-    "smoke": Config(seeds=(0, 1), n_samples=20, judge_steps=2, n_splits=2, n_steps=(2, 4)),
+    "smoke": Config(seeds=(0, 1), n_samples=20, n_splits=2, n_steps=(2, 4)),
 }
 
 
@@ -45,7 +45,8 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
     data = digits()
     # Pixels that no training image inks: whatever is there was put there by the sampler.
     blank = (data.train.images == -1).all(0)
-    judge = judge_for(data, config.n_samples, config.judge_steps, n_splits=config.n_splits)
+    classifier = load_judge(needed["training/digits"]["weights"]["judge"])
+    judge = judge_for(data, config.n_samples, classifier, config.n_splits)
     ask = as_denoiser(network, SCHEDULE, TARGET, torch.arange(config.n_samples) % 10)
     results: dict = {"n_steps": list(config.n_steps), "floor": judge.floor, "size": {}}
     results.update({"whole": {}, "noisy": {}, "images": {}, "n_blank": int(blank.sum())})

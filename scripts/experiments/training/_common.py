@@ -17,7 +17,6 @@ from fromnoise.evaluation import (
     frechet_distance,
     nearest_neighbor_ratio,
     real_against_real,
-    train_classifier,
 )
 from fromnoise.information import bits_per_dim
 from fromnoise.intervals import mean_interval
@@ -49,14 +48,17 @@ class Judge:
         return frechet_distance(self.classifier.judge(images), self.held_out_features)
 
 
-def judge_for(
-    data: Splits, n_samples: int, n_steps: int, seed: int = 0, n_splits: int = 100
-) -> Judge:
+def judge_for(data: Splits, n_samples: int, classifier: Classifier, n_splits: int = 100) -> Judge:
     """A judge that never saw the training images, nor the test images samples are held against.
 
     Its floor is for sets of `n_samples`: distances of other sizes must not be held against it.
+
+    Args:
+        data: The digits.
+        n_samples: Size of the sets of samples.
+        classifier: Trained on the validation images.
+        n_splits: Draws for the floor.
     """
-    classifier = train_classifier(*data.validation, n_steps=n_steps, seed=seed)
     features = classifier.judge(data.test.images)
     floor = real_against_real(
         classifier.judge(data.train.images[:n_samples]),
@@ -64,7 +66,6 @@ def judge_for(
         features,
         data.test.labels,
         n_splits=n_splits,
-        seed=seed,
     )
     return Judge(classifier, data.test, features, floor)
 

@@ -27,6 +27,7 @@ from fromnoise.datasets import Splits, digits, snap_to_levels
 from fromnoise.denoising import denoising_loss
 from fromnoise.diffusion import perturb
 from fromnoise.dit import DiT
+from fromnoise.evaluation import train_classifier
 from fromnoise.intervals import mean_interval
 from fromnoise.networks import UNet, n_parameters
 from fromnoise.samplers import uniform_times
@@ -117,7 +118,8 @@ ERROR_TIMES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.
 
 def run(config: Config, device: torch.device, workdir: Path) -> dict:
     data = digits()
-    judge = judge_for(data, config.n_samples, config.judge_steps, n_splits=config.n_splits)
+    classifier = train_classifier(*data.validation, n_steps=config.judge_steps)
+    judge = judge_for(data, config.n_samples, classifier, config.n_splits)
     labels = data.train.labels[: config.n_samples]
     times = uniform_times(config.n_sampling_steps)
     rows: dict[str, list[dict]] = {}

@@ -24,6 +24,7 @@ from fromnoise import figures
 from fromnoise.datasets import Splits, digits
 from fromnoise.denoising import denoising_loss
 from fromnoise.diffusion import elbo_weight, perturb
+from fromnoise.evaluation import train_classifier
 from fromnoise.intervals import mean_interval
 from fromnoise.learned_schedule import LearnedSchedule, MonotoneLogSNR
 from fromnoise.networks import UNet
@@ -118,7 +119,8 @@ BASE_BATCH = 32
 
 def run(config: Config, device: torch.device, workdir: Path) -> dict:
     data = digits()
-    judge = judge_for(data, config.n_samples, config.judge_steps, n_splits=config.n_splits)
+    classifier = train_classifier(*data.validation, n_steps=config.judge_steps)
+    judge = judge_for(data, config.n_samples, classifier, config.n_splits)
     labels = data.train.labels[: config.n_samples]
     times = uniform_times(config.n_sampling_steps)
     rows: dict[str, list[dict]] = {name: [] for name in CHOICES}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments._flagship import NULL, digit_network, save_network
+from experiments._judge import save_judge
 from experiments.training._common import (
     SCHEDULE,
     TARGET,
@@ -27,14 +28,14 @@ from experiments.training._common import (
 from fromnoise import figures
 from fromnoise.datasets import Split, Splits, digits, snap_to_levels
 from fromnoise.denoising import denoising_loss
-from fromnoise.evaluation import c2st
+from fromnoise.evaluation import c2st, train_classifier
 from fromnoise.generative_models import fit_class_gaussians
 from fromnoise.intervals import bootstrap_interval
 from fromnoise.networks import n_parameters
 from fromnoise.samplers import heun_step, sample, uniform_times
 from fromnoise.training import TrainingSettings, train
 
-publishes = ("model",)
+publishes = ("model", "judge")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ def run(config: Config, device: torch.device, workdir: Path) -> dict:
     network = trained.network.cpu()
     save_network(network, config.channels, workdir / "model.safetensors")
 
-    judge = judge_for(data, config.n_samples, config.judge_steps, n_splits=config.n_splits)
+    classifier = train_classifier(*data.validation, n_steps=config.judge_steps)
+    save_judge(classifier, workdir / "judge.safetensors")
+    judge = judge_for(data, config.n_samples, classifier, config.n_splits)
     # The training labels hold the classes in their real proportions.
     labels = data.train.labels[: config.n_samples]
     times = uniform_times(config.n_sampling_steps)
