@@ -119,7 +119,8 @@ def run(config: Config, device: torch.device, workdir: Path, needed: dict) -> di
     }
     for name, found in readers.items():
         results["read"][name] = [
-            over([_read(reader, data.test, level) for reader in found]) for level in config.levels
+            over([_read(reader, data.test, level, name == "noisy") for reader in found])
+            for level in config.levels
         ]
         for multiplier in config.multipliers:
             rows = []
@@ -152,7 +153,7 @@ def _steered(
 
 
 @torch.no_grad()
-def _read(reader: Reader, split: tuple, level: float) -> float:
+def _read(reader: Reader, split: tuple, level: float, told: bool) -> float:
     """Share of test images that are read rightly at one noise level."""
     images, labels = split
     generator = torch.Generator().manual_seed(9)
@@ -161,8 +162,8 @@ def _read(reader: Reader, split: tuple, level: float) -> float:
     x_t = (
         beside(scales.alpha_t.float(), images) * images + beside(scales.sigma_t.float(), eps) * eps
     )
-    told = torch.full((len(images),), level)
-    return float((reader(x_t, told).argmax(1) == labels).double().mean())
+    t = torch.full((len(images),), level if told else 0.0)
+    return float((reader(x_t, t).argmax(1) == labels).double().mean())
 
 
 def _slopes(network: nn.Module, readers: dict, split: tuple, level: float) -> dict:
