@@ -4,7 +4,8 @@
       -> scripts/experiments/diffusion/<name>.py -> docs/figures/diffusion/<name>.json
 
 A reader who holds any of these files finds the others by changing the root of its path. Where a
-chapter needs several modules, a package of its name with a folder of tests stands for both.
+chapter needs several modules, a package of its name with a folder of tests stands for both. A page
+that goes on with a chapter says `continues: diffusion` at its head and shares that chapter's trail.
 """
 
 import ast
@@ -12,6 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from book.sources import parse
 from checking.book import Book, Fault
 from checking.known import PACKAGE
 
@@ -39,7 +41,10 @@ def modules(book: Book) -> list[Path]:
 def from_chapters(book: Book) -> Iterator[Fault]:
     """A chapter has a module, an experiment and checks of its equations."""
     for chapter in book.chapters:
-        name = chapter.stem
+        meta = parse(chapter.read_text(encoding="utf-8")).meta
+        name = str(meta.get("continues", chapter.stem))
+        if name != chapter.stem and not chapter.with_stem(name).is_file():
+            yield book.fault(chapter, 1, "trail", f"it continues no chapter: {name}")
         code = (f"src/{PACKAGE}/{name}.py", f"tests/test_{name}.py")
         if (book.root / f"src/{PACKAGE}/{name}" / "__init__.py").is_file():
             code = (f"src/{PACKAGE}/{name}", f"tests/{name}")

@@ -42,6 +42,17 @@ def test_a_break_of_the_trail_is_caught(book, case):
     assert any(fault.code == "trail" and sentence in fault.sentence for fault in found), found
 
 
+@pytest.mark.parametrize(
+    ("named", "faults"), [("toy", []), ("tot", ["it continues no chapter: tot"])]
+)
+def test_a_page_that_goes_on_with_a_chapter_shares_its_trail(book, named, faults):
+    page = book.docs / "chapters/toy_too.md"
+    page.write_text(f"---\ntitle: More toys\ncontinues: {named}\n---\n\n# More toys\n")
+    found = [fault.sentence for fault in trail.from_chapters(book)]
+    assert [sentence for sentence in found if "the chapter has no" not in sentence] == faults
+    assert (found == []) == (named == "toy")
+
+
 @pytest.fixture
 def packaged(book):
     """The same book, with a package and a folder of tests in the place of the chapter's module."""
