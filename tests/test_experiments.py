@@ -6,15 +6,16 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from contextlib import suppress
 from functools import cache
 
 import pytest
 import torch
 
-from building import manifest
+from building import fonts, manifest
 from building.closure import Sources
 from building.freshness import needed
-from building.tree import ROOT, Experiment, experiments
+from building.tree import ROOT, BuildError, Experiment, experiments
 from elsewhere import Elsewhere
 from fromnoise import figures
 
@@ -136,10 +137,17 @@ def test_a_tensor_left_behind_is_found():
                 slip()
 
 
+@pytest.fixture(scope="session")
+def one_set_of_fonts() -> None:
+    """Those of the page, made now: another test must not make them between two drawings."""
+    with suppress(BuildError):  # without node packages every drawing has matplotlib's own font
+        fonts.make(ROOT, "full")
+
+
 # A handful of points may not fill a panel; at full size the build refuses this warning.
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_drawing_is_a_pure_function_of_the_results(name, tmp_path, workdir):
+def test_a_drawing_is_a_pure_function_of_the_results(name, tmp_path, workdir, one_set_of_fonts):
     module = importlib.import_module(Experiment(name).module)
     text = small_results(name, workdir)
     drawn = {}
