@@ -62,7 +62,8 @@ def parts(page: Page) -> dict[str, int]:
     """What a first visit fetches, with its weight, by path in the site."""
     asked = page.all("//link[@rel='stylesheet' or @rel='preload' or @rel='icon']/@href")
     asked += page.all("//script/@src")
-    asked += page.all("//img[not(@loading='lazy')]/@src")
+    # Nothing in a template is fetched before its card opens.
+    asked += page.all("//img[not(@loading='lazy' or ancestor::template)]/@src")
     lazy = page.all("//main//img[@loading='lazy']")[:2]
     found = {page.address: sent(page.file)}
     for address in asked:
@@ -98,8 +99,8 @@ def weight(page: Page) -> Iterator[Fault]:
 
 def images(page: Page) -> Iterator[Fault]:
     """An image below the first view waits until it comes near; none is larger than it is shown."""
-    found = page.all("//main//img")
-    figures = page.all("//main//figure[.//img]")
+    found = page.all("//main//img[not(ancestor::template)]")
+    figures = page.all("//main//figure[.//img and not(ancestor::template)]")
     first = set(figures[0].iter("img")) if figures else set(found[:1])
     for image in found:
         source = image.get("src") or ""

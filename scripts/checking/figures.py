@@ -42,7 +42,8 @@ def check(book: Book) -> Iterator[Fault]:
             if name:
                 shown.setdefault(name["name"], page)
             yield from on_page(book, page, figure, name["name"] if name else "")
-        inside = "ancestor::figure[@data-experiment]"
+        # A template is the card of a figure on another page.
+        inside = "ancestor::figure[@data-experiment] or ancestor::template"
         for image in page.all(f"//img[contains(@src, 'figures/') and not({inside})]"):
             sentence = f"{image.get('src')} stands outside a figure that names its experiment"
             yield page.fault(image, "figure-unbound", sentence)

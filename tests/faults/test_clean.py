@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import check_site
 
 SCRIPT = Path(check_site.__file__)
@@ -20,6 +22,15 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_clean_book_has_no_fault(book):
     assert check_site.faults(book) == []
+
+
+@pytest.mark.parametrize(("tag", "clean"), [('template data-for="x"', True), ("div", False)])
+def test_the_card_of_a_figure_elsewhere_is_neither_fetched_nor_unbound(book, tag, clean):
+    page = book.site / "chapters/toy/index.html"
+    card = '<figure><img src="../../figures/toy/line.svg" width="40" height="20" alt=""></figure>'
+    card = f"<{tag}>{card}</{tag.split()[0]}>"
+    page.write_text(page.read_text().replace("</main>", f"{card}</main>"))
+    assert (check_site.faults(book) == []) == clean
 
 
 def test_a_clean_site_ends_with_status_0_and_a_summary(book):
