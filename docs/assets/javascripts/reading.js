@@ -21,6 +21,12 @@
   new MutationObserver(tend).observe(document.body, { childList: true, subtree: true });
   tend();
 
+  // A browser makes a font ready when it meets the first letter of it. That letter may stand in a stretch
+  // below, which is laid out only when the reader comes near; then its lines would move under the eye.
+  for (const face of document.fonts) {
+    if (face.display === "swap") face.load().catch(() => {}); // it stays as it was: the stand-in
+  }
+
   // Paper cannot be opened: print with every answer and derivation unfolded.
   let closed = [];
   addEventListener("beforeprint", () => {
