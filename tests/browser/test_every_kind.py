@@ -24,10 +24,8 @@ SINGLE = (
     *("reference", "notebooks"),
 )
 
-STILL = 0.05
-"""Layout shift of a visit, half of what counts as good. On a quiet machine it is 0; on a busy one a
-stretch of the page may be laid out a frame after it is seen, and what is below moves by a line."""
-
+# A busy machine draws seldom, and who jumps on before the next stretch was laid out sees it late.
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 WATCH_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
@@ -175,27 +173,30 @@ def shifts_of_a_reader(page) -> list:
     top = 0
     while top < page.evaluate("document.documentElement.scrollHeight"):
         page.evaluate(f"window.scrollTo(0, {top})")
+        page.evaluate(TWO_FRAMES)
         page.wait_for_timeout(30)  # what loads late loads now
-        top += page.viewport_size["height"]
+        top += 600
     page.evaluate("window.scrollTo(0, 0)")
+    page.evaluate(TWO_FRAMES)
     page.wait_for_timeout(30)
     page.wait_for_load_state("networkidle")
     return page.evaluate("window.shifts")
 
 
 @pytest.mark.parametrize("path", cases())
-def test_nothing_fails_shifts_or_leaves_the_site(visit, path, width):
+def test_nothing_fails_shifts_or_leaves_the_site(visit, slowness, path, width):
     visited = visit(width)
     visited.page.add_init_script(WATCH_SHIFTS)
     page = visited.open(path)
     shifts = shifts_of_a_reader(page)
-    if shifts and page.evaluate(FONTS_WERE_LATE):
+    if shifts and (page.evaluate(FONTS_WERE_LATE) or slowness(page) > 1.5):
         # On a slow line or a busy machine the letters change under the reader; that is the price of
-        # showing the text before its fonts. Nothing else may move: now they lie in the cache.
+        # showing the text before its fonts, which now lie in the cache. And a busy machine may lay
+        # out a stretch a frame after it is seen. What is a fault of the page moves again.
         page = visited.open(path)
         shifts = shifts_of_a_reader(page)
     assert visited.problems == []
-    assert sum(value for value, _ in shifts) <= STILL, shifts
+    assert shifts == []
     for image in page.locator("img").all():
         if image.is_visible():
             assert image.evaluate(LOADED), image.get_attribute("src")

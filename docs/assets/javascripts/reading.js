@@ -21,14 +21,6 @@
   new MutationObserver(tend).observe(document.body, { childList: true, subtree: true });
   tend();
 
-  // A browser makes a font ready when it meets the first letter of it. That letter may stand in a stretch
-  // below, which is laid out only when the reader comes near; then its lines would move under the eye.
-  const formulas = document.querySelector('link[rel="preload"][href*="math.woff2"]');
-  for (const face of document.fonts) {
-    const ahead = face.display === "swap" && (formulas || !face.family.includes("Math"));
-    if (ahead) face.load().catch(() => {}); // it stays as it was: the stand-in
-  }
-
   // Paper cannot be opened: print with every answer and derivation unfolded.
   let closed = [];
   addEventListener("beforeprint", () => {
